@@ -1,0 +1,1 @@
+"""Known covariances among labelled levels; importing the package registers ours."""

@@ -1,0 +1,87 @@
+"""The estimator contract: "an estimator iterates" and returns plain numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec
+from ..likelihood.base import Likelihood
+from ..progress import Progress
+from ..registry import Registry
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TraceRow:
+    """One evaluation of an iteration: where, how high, how far from the end."""
+
+    iteration: int
+    theta: Float
+    loglik: float
+    decrement: float  # Newton decrement gᵀH⁻¹g over the free coordinates; NaN where an estimator has none
+    step: float  # step length taken to get here (1 = full)
+
+
+@dataclass(frozen=True)
+class PointEstimate:
+    """What a point estimator returns: numbers only; names, inference and tables are made from them later.
+
+    Attributes
+    ----------
+    method : str
+        Registered name.
+    theta : (m,)
+        Linear parameters in the layout of ``spec.index``.
+    par : (sum of n_par,)
+        Structure parameters, term by term, the residual last (equal to θ where structures are linear).
+    at_bound : (sum of n_par,) bool
+        Parameters at the edge of their domain (a variance at zero, a correlation at ±1).
+    fixed : (sum of n_par,) bool
+        Parameters held at a given value.
+    singular : bool
+        Some term's Σ is singular.
+    loglik : float or None
+        None where the method has no likelihood.
+    reml : bool or None
+    """
+
+    method: str
+    theta: Float
+    par: Float
+    at_bound: NDArray[np.bool_]
+    fixed: NDArray[np.bool_]
+    singular: bool
+    loglik: float | None
+    reml: bool | None
+    converged: bool
+    n_evaluations: int
+    message: str = ""
+    trace: tuple[TraceRow, ...] = ()
+    likelihood: str = ""  # which likelihood ran: shown under "Computed by", never otherwise visible
+    reason: str = ""  # why it was chosen
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Estimator(Protocol):
+    """A frozen dataclass whose fields are its options; it validates itself."""
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]  # of "likelihood", "moments", "prior"
+    provides: ClassVar[frozenset[str]]  # of "loglik", "theta", "beta", "blup", "draws"
+
+    def fit(
+        self,
+        spec: ModelSpec,
+        *,
+        rng: np.random.Generator | None = None,
+        progress: Progress | None = None,
+        likelihood: Likelihood | None = None,
+    ) -> PointEstimate: ...
+
+
+estimators: Registry[Any] = Registry("estimator", "mixedvc.estimators")
