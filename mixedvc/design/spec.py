@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -159,6 +160,8 @@ class ModelSpec:
     notes: tuple[str, ...] = ()
     source: Any = None
 
+    fitter: ClassVar[Callable[..., Any] | None] = None  # set by mixedvc.api, so that nothing here looks upward
+
     def __post_init__(self) -> None:
         arrays = [self.y, self.X, self.weights, self.offset]
         for term in self.all_terms:
@@ -219,7 +222,7 @@ class ModelSpec:
         return explain(self)
 
     def fit(self, method: Any = "reml", **options: Any) -> Any:
-        """Fit with a registered method name or an estimator object (see `mixedvc.fit`)."""
-        from ..api import fit_spec  # the one upward door: a convenience on the value users hold
-
-        return fit_spec(self, method, **options)
+        """Fit with a registered method name or an estimator object; the keywords of `mixedvc.fit` apply."""
+        if ModelSpec.fitter is None:
+            raise RuntimeError("import mixedvc before fitting a specification")
+        return ModelSpec.fitter(self, method, **options)
