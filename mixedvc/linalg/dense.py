@@ -1,0 +1,180 @@
+"""Dense factorisations and solves: the only place that calls LAPACK."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from ..errors import MixedVCError
+
+Float = NDArray[np.float64]
+
+
+class NotPositiveDefinite(MixedVCError):
+    """A matrix that should be positive definite is not; `order` is the leading minor that failed."""
+
+    def __init__(self, order: int):
+        self.order = order
+        super().__init__(f"the leading minor of order {order} is not positive")
+
+
+def cholesky(A: Float, *, overwrite: bool = False) -> Float:
+    """Lower Cholesky factor L of A (n×n, only the lower triangle is read), zeros above.
+
+    With ``overwrite=True`` a Fortran-ordered float64 `A` is turned into L in place.
+    """
+    L, info = lapack.dpotrf(A, lower=1, clean=1, overwrite_a=int(overwrite))
+    if info > 0:
+        raise NotPositiveDefinite(int(info))
+    return L
+
+
+def cholesky_inverse(L: Float, *, overwrite: bool = False) -> Float:
+    """Lower triangle of A⁻¹ from its Cholesky factor L; the strict upper triangle is zero."""
+    inverse, info = lapack.dpotri(L, lower=1, overwrite_c=int(overwrite))
+    if info > 0:
+        raise NotPositiveDefinite(int(info))
+    return inverse
+
+
+def triangular_inverse(L: Float, *, overwrite: bool = False) -> Float:
+    """L⁻¹ of a lower triangular L, half the work of `cholesky_inverse`."""
+    inverse, info = lapack.dtrtri(L, lower=1, overwrite_c=int(overwrite))
+    if info > 0:
+        raise NotPositiveDefinite(int(info))
+    return inverse
+
+
+def cho_solve(L: Float, B: Float) -> Float:
+    """A⁻¹ B from the lower Cholesky factor L."""
+    X, _ = lapack.dpotrs(L, B, lower=1)
+    return X if B.ndim == 2 else X.reshape(B.shape)
+
+
+def solve_triangular(L: Float, B: Float, *, lower: bool = True, trans: bool = False) -> Float:
+    """Solve L X = B (Lᵀ X = B with `trans`)."""
+    return sl.solve_triangular(L, B, lower=lower, trans=int(trans), check_finite=False)
+
+
+def logdet_from_cholesky(L: Float) -> float:
+    """log|A| = 2 Σ log L_ii."""
+    return 2.0 * float(np.log(np.einsum("...ii->...i", L)).sum())
+
+
+def solve_psd(A: Float, B: Float) -> Float:
+    """A⁻¹ B for a symmetric positive definite A."""
+    return cho_solve(cholesky(A), B)
+
+
+def inverse_psd(A: Float) -> Float:
+    """A⁻¹ for a symmetric positive definite A, full and symmetric."""
+    return symmetrize_lower(cholesky_inverse(cholesky(A)))
+
+
+def symmetrize_lower(A: Float) -> Float:
+    """Full symmetric matrix from a lower triangle with zeros above."""
+    full = A + A.T
+    full[np.diag_indices_from(full)] *= 0.5
+    return full
+
+
+def logdet_psd(A: Float) -> float:
+    """log|A| for a symmetric positive definite A."""
+    return logdet_from_cholesky(cholesky(A))
+
+
+def is_positive_definite(A: Float) -> bool:
+    """Whether A has a Cholesky factor."""
+    try:
+        cholesky(A)
+    except NotPositiveDefinite:
+        return False
+    return True
+
+
+def eigh(A: Float, *, overwrite: bool = False) -> tuple[Float, Float]:
+    """Eigenvalues (ascending) and eigenvectors of a symmetric matrix."""
+    if overwrite:
+        return sl.eigh(A, overwrite_a=True, check_finite=False, driver="evd")
+    return sl.eigh(A, check_finite=False, driver="evd")
+
+
+def eigvalsh(A: Float) -> Float:
+    """Eigenvalues (ascending) of a symmetric matrix."""
+    return sl.eigvalsh(A, check_finite=False)
+
+
+def min_eigenvalue(A: Float) -> float:
+    """Smallest eigenvalue of a symmetric matrix."""
+    return float(sl.eigh(A, eigvals_only=True, subset_by_index=[0, 0], check_finite=False)[0])
+
+
+def qr(A: Float) -> tuple[Float, Float]:
+    """Thin Q (n×p) and R (p×p)."""
+    return sl.qr(A, mode="economic", check_finite=False)
+
+
+def qr_pivoted(A: Float) -> tuple[Float, Float, NDArray[np.intp]]:
+    """Thin Q, R and column order of the column-pivoted QR decomposition."""
+    return sl.qr(A, mode="economic", pivoting=True, check_finite=False)
+
+
+def lstsq(A: Float, b: Float) -> Float:
+    """Least-squares solution of A x = b, minimum norm where A lacks full rank."""
+    return sl.lstsq(A, b, check_finite=False)[0]
+
+
+def svd(A: Float) -> tuple[Float, Float, Float]:
+    """Thin singular value decomposition U, s, Vᵀ."""
+    return sl.svd(A, full_matrices=False, check_finite=False)
+
+
+def nearest_psd(A: Float, floor: float = 0.0) -> Float:
+    """Symmetric A with eigenvalues below `floor` raised to it."""
+    values, vectors = np.linalg.eigh(0.5 * (A + A.T))
+    return (vectors * np.maximum(values, floor)) @ vectors.T
+
+
+def psd_root(A: Float, tolerance: float = 1e-12) -> Float:
+    """F (n×r) with A = F Fᵀ for a positive semi-definite A: Cholesky, or by eigenvectors where A is singular."""
+    try:
+        return cholesky(A)
+    except NotPositiveDefinite:
+        values, vectors = eigh(A)
+        keep = values > tolerance * max(values[-1], 0.0)
+        return vectors[:, keep] * np.sqrt(values[keep])
+
+
+def small_eigh(A: Float) -> tuple[Float, Float]:
+    """Eigen-decomposition of a small symmetric matrix (k×k), without LAPACK driver overhead worth tuning."""
+    return np.linalg.eigh(A)
+
+
+def small_cholesky(A: Float) -> Float:
+    """Cholesky factors of a stack of small matrices (..., k, k)."""
+    try:
+        return np.linalg.cholesky(A)
+    except np.linalg.LinAlgError:
+        raise NotPositiveDefinite(0) from None
+
+
+def stacked_inverse(A: Float) -> Float:
+    """Inverses of a stack (..., k, k)."""
+    return np.linalg.inv(A)
+
+
+def small_solve(A: Float, B: Float) -> Float:
+    """A⁻¹ B for a small general matrix."""
+    try:
+        return np.linalg.solve(A, B)
+    except np.linalg.LinAlgError:
+        raise NotPositiveDefinite(0) from None
+
+
+def as_fortran(A: Any) -> Float:
+    """A as a Fortran-ordered float64 array, copied only where needed."""
+    return np.asfortranarray(A, dtype=np.float64)
