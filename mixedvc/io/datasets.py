@@ -61,7 +61,7 @@ def load_data(name: str) -> pd.DataFrame:
     if name not in _levels():
         raise OptionError(_unknown(name))
     factors = _levels()[name]
-    frame = pd.read_csv(_file(name), dtype={column: str for column in factors})
+    frame = pd.read_csv(_file(name), dtype=dict.fromkeys(factors, str))
     for column, factor in factors.items():
         kind = pd.CategoricalDtype(factor["levels"], ordered=factor["ordered"])
         frame[column] = frame[column].astype(kind)
