@@ -1,0 +1,259 @@
+"""Block likelihood: rows fall into independent families, V is block-diagonal, blocks of one size work as a stack.
+
+Families are the connected components of all terms together: rows that share a level, or whose levels a kernel
+connects.  Every V_j is formed once inside the blocks; no n×n array exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from ..design.spec import ModelSpec, Term
+from ..linalg import dense as la
+from ..linalg.memory import require
+from .base import likelihoods
+from .choose import Cost, cost_of
+from .gaussian import GaussianEvaluation
+from .moments import moment_equations
+from .rows import Rows, working_rows
+
+Float = NDArray[np.float64]
+_LAPACK_FROM = 64  # blocks this large are inverted one by one through Cholesky
+
+
+def families(spec: ModelSpec) -> NDArray[np.intp]:
+    """(n,) label 0…B−1 of the independent group of each row."""
+    n = spec.n
+    offset, links = n, []
+    for term in spec.all_terms:
+        if term is spec.residual and term.q == n:
+            continue
+        group = term.covariance.components(term.positions)
+        links.append(np.column_stack([np.arange(n), offset + group[term.codes]]))
+        offset += int(group.max()) + 1
+    if not links:
+        return np.arange(n)
+    pairs = np.vstack(links)
+    graph = sp.coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(offset, offset))
+    label = connected_components(graph, directed=False)[1][:n]
+    return np.unique(label, return_inverse=True)[1]
+
+
+def block_rows(label: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """One array (blocks, size) of row numbers for each block size."""
+    order = np.argsort(label, kind="stable")
+    sizes = np.bincount(label)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return [order[starts[sizes == s][:, None] + np.arange(s)] for s in np.unique(sizes)]
+
+
+@dataclass(frozen=True)
+class BlockFrame:
+    """Coordinates = working rows; the stacks pick their rows themselves."""
+
+    rows: Rows
+    extra: int = 0
+
+    @property
+    def y(self) -> Float:
+        return self.rows.y
+
+    @property
+    def Q(self) -> Float:
+        return self.rows.Q
+
+    def into(self, U: Float) -> Float:
+        return U
+
+    def back(self, U: Float) -> Float:
+        return U
+
+    def with_response(self, y: Float) -> BlockFrame:
+        return BlockFrame(self.rows.with_response(y))
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All blocks of one size: their rows (b, s) and every V_j in them (m, b, s, s)."""
+
+    index: NDArray[np.intp]
+    V: Float
+
+    def apply(self, U: Float) -> Float:
+        """(m, b, s, c)."""
+        return self.V @ U[self.index]
+
+
+class BlockState:
+    """V at one θ, block by block."""
+
+    def __init__(self, stacks: list[Stack], theta: Float):
+        self.stacks, self.theta = stacks, theta
+        self.V = [np.tensordot(theta, stack.V, axes=1) for stack in stacks]
+        self.L = [la.small_cholesky(V) for V in self.V]
+        self.logdet = sum(la.logdet_from_cholesky(L) for L in self.L)
+
+    def solve(self, U: Float) -> Float:
+        out = np.empty((len(U), U.shape[1]))
+        for stack, V, L in zip(self.stacks, self.V, self.L, strict=True):
+            given = U[stack.index]
+            if V.shape[-1] < _LAPACK_FROM:
+                out[stack.index] = la.small_solve(V, given)
+            else:
+                out[stack.index] = np.stack([la.cho_solve(l, g) for l, g in zip(L, given, strict=True)])
+        return out
+
+    def apply(self, U: Float) -> Float:
+        out = np.empty((len(self.theta), len(U), U.shape[1]))
+        for stack in self.stacks:
+            out[:, stack.index] = stack.apply(U)
+        return out
+
+    @cached_property
+    def inverse(self) -> list[Float]:
+        return [_inverse(V, L) for V, L in zip(self.V, self.L, strict=True)]
+
+    def traces(self) -> Float:
+        return sum(np.einsum("jbst,bst->j", k.V, W, optimize=True) for k, W in zip(self.stacks, self.inverse))
+
+    def pair_traces(self) -> Float:
+        total = np.zeros((len(self.theta),) * 2)
+        for stack, W in zip(self.stacks, self.inverse, strict=True):
+            G = W @ stack.V
+            m = len(G)
+            total += G.reshape(m, -1) @ G.swapaxes(2, 3).reshape(m, -1).T
+        return total
+
+    def cross_traces(self) -> Float:
+        total = np.zeros((len(self.theta),) * 2)
+        for stack, W in zip(self.stacks, self.inverse, strict=True):
+            m = len(stack.V)
+            total += (W @ stack.V).reshape(m, -1) @ stack.V.reshape(m, -1).T
+        return total
+
+
+def _inverse(V: Float, L: Float) -> Float:
+    if V.shape[-1] < _LAPACK_FROM:
+        return la.stacked_inverse(V)
+    return np.stack([la.symmetrize_lower(la.cholesky_inverse(np.asfortranarray(l))) for l in L])
+
+
+class BlockLikelihood:
+    """V block-diagonal over families (see `mixedvc.likelihood.base.Likelihood`)."""
+
+    name = "blocks"
+
+    def __init__(self, spec: ModelSpec, reml: bool, frame: BlockFrame, stacks: list[Stack]):
+        self.spec, self.reml, self._frame, self._stacks = spec, reml, frame, stacks
+        self._last: GaussianEvaluation | None = None
+
+    def at(self, theta: Float) -> GaussianEvaluation:
+        theta = np.array(theta, dtype=np.float64)
+        if self._last is None or not np.array_equal(self._last.theta, theta):
+            self._last = None
+            self._last = GaussianEvaluation(self._frame, BlockState(self._stacks, theta), theta, self.reml)
+        return self._last
+
+    @cached_property
+    def _inner(self) -> Float:
+        flat = [stack.V.reshape(len(stack.V), -1) for stack in self._stacks]
+        return sum(F @ F.T for F in flat)
+
+    def _apply(self, U: Float) -> Float:
+        out = np.empty((len(self.spec.index), len(U), U.shape[1]))
+        for stack in self._stacks:
+            out[:, stack.index] = stack.apply(U)
+        return out
+
+    def moments(self) -> tuple[Float, Float]:
+        return moment_equations(self._frame, self._inner, self._apply)
+
+    def with_response(self, y: Float) -> BlockLikelihood:
+        return BlockLikelihood(self.spec, self.reml, self._frame.with_response(y), self._stacks)
+
+
+def _stack(spec: ModelSpec, rows: Rows, index: NDArray[np.intp]) -> Stack:
+    """Every V_j inside the blocks of one size."""
+    parts = []
+    for term in spec.all_terms:
+        B = _kernel_blocks(term, index)
+        x = rows.basis(term)[index]  # (b, s, k)
+        for a, b in term.structure.pairs:
+            V = B * x[:, :, None, a] * x[:, None, :, b]
+            parts.append(V if a == b else V + V.swapaxes(1, 2))
+    return Stack(index, np.stack(parts))
+
+
+def _kernel_blocks(term: Term, index: NDArray[np.intp]) -> Float:
+    """A among the levels of the rows of each block, (b, s, s)."""
+    levels = term.codes[index]
+    if term.cov_name is None and term.covariance.kind == "identity":
+        return (levels[:, :, None] == levels[:, None, :]).astype(np.float64)
+    positions = term.positions[levels]
+    gather = getattr(term.covariance, "blocks", None)
+    if gather is not None:
+        return gather(positions)
+    return _gather(term, positions)
+
+
+def _gather(term: Term, positions: NDArray[np.intp], limit: int = 4_000_000) -> Float:
+    """A[p, p] for each row p of `positions`, without a dense matrix of all levels where A is sparse."""
+    b, s = positions.shape
+    used, where = np.unique(positions, return_inverse=True)
+    where = where.reshape(b, s)
+    if len(used) ** 2 <= limit:
+        A = term.covariance.block(used)
+        return A[where[:, :, None], where[:, None, :]]
+    out = np.empty((b, s, s))
+    if s * s * b > 0 and b > 4:
+        A = term.covariance.sparse_block(used).tocsr()
+        i = np.broadcast_to(where[:, :, None], (b, s, s)).ravel()
+        j = np.broadcast_to(where[:, None, :], (b, s, s)).ravel()
+        return np.asarray(A[i, j]).reshape(b, s, s)
+    for k in range(b):
+        out[k] = term.covariance.block(positions[k])
+    return out
+
+
+class _Blocks:
+    """Registered kind: worthwhile where rows fall into more than one family."""
+
+    name = "blocks"
+
+    def cost(self, spec: ModelSpec) -> Cost | None:
+        if spec.t != 1:
+            return None
+        label = families(spec)
+        sizes = np.bincount(label)
+        if len(sizes) < 2:
+            return None
+        s = sizes.astype(np.float64)
+        m = len(spec.index)
+        distinct = len(np.unique(sizes))
+        return cost_of(
+            setup=20.0 * m * (s**2).sum(),
+            each=6.0 * (s**3).sum() + 6.0 * m * (s**2).sum() + 3e5 * distinct,
+            memory=8.0 * (m + 4) * (s**2).sum(),
+            reason=f"{len(sizes):,} independent blocks of at most {sizes.max():,} rows",
+        )
+
+    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> BlockLikelihood:
+        label = families(spec)
+        s = np.bincount(label).astype(np.float64)
+        require(
+            int(8 * (len(spec.index) + 3) * (s**2).sum()),
+            f"the block likelihood ({len(s):,} blocks, the largest of {int(s.max()):,} rows)",
+            "Terms that cross connect the blocks; fewer of them, or kernels of low rank as mv.Features, need less.",
+        )
+        rows = working_rows(spec)
+        stacks = [_stack(spec, rows, index) for index in block_rows(label)]
+        return BlockLikelihood(spec, reml, BlockFrame(rows), stacks)
+
+
+likelihoods.register("blocks")(_Blocks())

@@ -1,0 +1,91 @@
+"""Which likelihood evaluates a specification: the cheapest that applies, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..design.spec import ModelSpec
+from ..errors import MemoryLimitError, MixedVCError
+from ..linalg.memory import available_bytes
+from .base import Likelihood, likelihoods
+
+Purpose = Literal["fit", "many"]
+_EVALUATIONS = {"fit": 8.0, "many": 2000.0}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Rough price of a likelihood: flops once, flops for each θ, bytes, and the reason in words."""
+
+    setup: float
+    each: float
+    memory: float
+    reason: str
+
+    def total(self, purpose: Purpose) -> float:
+        return self.setup + _EVALUATIONS[purpose] * self.each
+
+
+def cost_of(*, setup: float, each: float, memory: float, reason: str) -> Cost:
+    """A Cost with a floor for the interpreter's own work (3e5 flops ≈ a few numpy calls)."""
+    return Cost(setup + 3e5, each + 3e5, memory, reason)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen and why; `likelihood` builds it."""
+
+    name: str
+    reason: str
+    cost: Cost
+
+
+def rank_choices(spec: ModelSpec, purpose: Purpose = "fit") -> list[Choice]:
+    """Every likelihood that applies, cheapest first; those that would not fit in memory come last."""
+    found = []
+    for name in likelihoods.names():
+        cost = likelihoods.get(name).cost(spec)
+        if cost is not None:
+            found.append(Choice(name, cost.reason, cost))
+    free = available_bytes()
+    return sorted(found, key=lambda c: (c.cost.memory > 0.9 * free, c.cost.total(purpose)))
+
+
+def choose(
+    spec: ModelSpec, reml: bool = True, purpose: Purpose = "fit", name: str | None = None
+) -> tuple[Likelihood, str]:
+    """The likelihood for a specification, and the reason in words.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    reml : bool
+    purpose : "fit" | "many"
+        One optimum, or many responses or θ on the same kernels (refits, profiles, bootstrap).
+    name : str, optional
+        Use this registered likelihood.
+
+    Raises
+    ------
+    MixedVCError
+        Where no likelihood applies, or the named one does not.
+    MemoryLimitError
+        Where none fits in memory.
+    """
+    if name is not None:
+        kind = likelihoods.get(name)
+        cost = kind.cost(spec)
+        if cost is None:
+            raise MixedVCError(f"the {name!r} likelihood does not apply to this model")
+        return kind(spec, reml=reml), cost.reason
+    choices = rank_choices(spec, purpose)
+    if not choices:
+        raise MixedVCError(
+            f"no likelihood evaluates {spec.t} responses together yet: fit one response at a time "
+            f"({', '.join(spec.y_names[:5])})"
+        )
+    best = choices[0]
+    if best.cost.memory > 0.9 * available_bytes() and purpose == "many":
+        raise MemoryLimitError(f"the {best.name} likelihood would need {best.cost.memory / 2**30:.1f} GiB")
+    return likelihoods.get(best.name)(spec, reml=reml), best.reason

@@ -1,0 +1,302 @@
+"""Dense likelihood: one Cholesky factorisation of V per θ, in the rows as they are or in compressed coordinates.
+
+Cost per θ: n³/3 for the criterion, 2n³/3 more for the traces (n³/3 with a single kernel, whose trace follows from
+‖L⁻¹‖²).  Products of three n×n matrices are formed only for the expected information of several kernels, and one
+kernel's share of those comes free from Σ_k θ_k V_k = V.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from ..design.spec import ModelSpec
+from ..linalg import dense as la
+from ..linalg.memory import require
+from .base import likelihoods
+from .choose import Cost, cost_of
+from .gaussian import Frame, GaussianEvaluation
+from .kernels import DiagonalKernel, Kernel, ScalarKernel, contiguous, residual_kernel, row_kernel
+from .moments import moment_equations
+from .rows import Rows, working_rows
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RowFrame:
+    """Coordinates = working rows."""
+
+    rows: Rows
+    extra: int = 0
+
+    @property
+    def y(self) -> Float:
+        return self.rows.y
+
+    @property
+    def Q(self) -> Float:
+        return self.rows.Q
+
+    def into(self, U: Float) -> Float:
+        return U
+
+    def back(self, U: Float) -> Float:
+        return U
+
+    def with_response(self, y: Float) -> RowFrame:
+        return RowFrame(self.rows.with_response(y))
+
+
+class DenseState:
+    """V(θ) factorised by Cholesky.
+
+    `kernels` are the terms' operators, the residual last; `extra` counts directions outside the coordinates in
+    which V = σ_e² I and neither y nor X has a component (compressed coordinates).
+    """
+
+    def __init__(self, kernels: Sequence[Kernel], theta: Float, n: int, extra: int = 0):
+        self.kernels, self.theta, self.n, self.extra = kernels, theta, n, extra
+        self._parts = _split(kernels, theta)
+        V = np.zeros((n, n), order="F")
+        for kernel, part in zip(kernels, self._parts, strict=True):
+            kernel.add_to(V, part)
+        self.L = la.cholesky(V, overwrite=True)
+        self.logdet = la.logdet_from_cholesky(self.L)
+        if extra:
+            if theta[-1] <= 0:
+                raise la.NotPositiveDefinite(n + 1)
+            self.logdet += extra * float(np.log(theta[-1]))
+
+    def solve(self, U: Float) -> Float:
+        return la.cho_solve(self.L, U)
+
+    def apply(self, U: Float) -> Float:
+        return np.concatenate([kernel.apply(U) for kernel in self.kernels])
+
+    # ---- inverses, by the cheapest route that answers the question asked ------------------------------------
+
+    @cached_property
+    def _L_inverse(self) -> Float:
+        return la.triangular_inverse(self.L)
+
+    @cached_property
+    def inverse(self) -> Float:
+        """Lower triangle of V⁻¹, zeros above."""
+        if "_L_inverse" in self.__dict__:
+            L_inverse = self.__dict__.pop("_L_inverse")
+            return lapack.dlauum(L_inverse, lower=1, overwrite_c=1)[0]
+        return la.cholesky_inverse(self.L)
+
+    @property
+    def _single(self) -> bool:
+        """One scalar kernel and an identity residual: everything follows from tr V⁻¹ and ‖V⁻¹‖."""
+        kernels = self.kernels
+        return (
+            len(kernels) == 2
+            and isinstance(kernels[0], ScalarKernel)
+            and isinstance(kernels[1], DiagonalKernel)
+            and self._share(0) > 1e-3
+            and bool(np.all(kernels[1].D == 1.0))
+        )
+
+    def _share(self, j: int) -> float:
+        """Part of tr V that the scalar kernel j contributes: small shares lose digits in Σ θ_k V_k = V."""
+        tops = [float(np.trace(k.K)) * t[0] if isinstance(k, ScalarKernel) else 0.0 for k, t in self._zip()]
+        whole = float(np.einsum("ij,ij->", self.L, self.L))
+        return tops[j] / whole
+
+    def _zip(self) -> list[tuple[Kernel, Float]]:
+        return list(zip(self.kernels, self._parts, strict=True))
+
+    def traces(self) -> Float:
+        return self._traces.copy()
+
+    @cached_property
+    def _traces(self) -> Float:
+        if self._single:
+            if "inverse" in self.__dict__:
+                t_e = float(np.trace(self.inverse))
+            else:
+                flat = self._L_inverse.ravel(order="K")
+                t_e = float(np.dot(flat, flat))
+            t_k = (self.n - self.theta[1] * t_e) / self.theta[0]
+            return np.array([t_k, t_e + self._extra(1)])
+        found = np.concatenate([kernel.traces(self.inverse) for kernel in self.kernels])
+        found[-1] += self._extra(1)
+        return found
+
+    def _extra(self, power: int) -> float:
+        return self.extra / self.theta[-1] ** power if self.extra else 0.0
+
+    # ---- products of two, for the expected information ------------------------------------------------------
+
+    def pair_traces(self) -> Float:
+        found = self._pairs()
+        found[-1, -1] += self._extra(2)
+        return found
+
+    def _pairs(self) -> Float:
+        m = len(self.theta)
+        inner = self._traces.copy()
+        inner[-1] -= self._extra(1)
+        free = self._free_by_identity()
+        direct = [j for j in range(m) if j != free]
+        W = la.symmetrize_lower(self.inverse)
+        I = np.zeros((m, m))
+        owners = [(kernel, j) for kernel in self.kernels for j in range(len(kernel.pairs))]
+        for c, j in enumerate(direct):
+            left = _times(W, *owners[j])
+            for k in direct[c:]:
+                right = left if k == j else _times(W, *owners[k])
+                I[j, k] = I[k, j] = _trace_of_product(left, right)
+        if free is not None:
+            _complete(I, free, self.theta, inner)
+        return I
+
+    def _free_by_identity(self) -> int | None:
+        """A parameter whose row follows from Σ_k θ_k tr(V⁻¹V_jV⁻¹V_k) = tr(V⁻¹V_j): the largest kernel's."""
+        best, where, j = 1e-2, None, 0
+        for i, kernel in enumerate(self.kernels):
+            if isinstance(kernel, ScalarKernel) and (share := self._share(i)) > best:
+                best, where = share, j
+            j += len(kernel.pairs)
+        return where
+
+    def cross_traces(self) -> Float:
+        owners = [(kernel, j) for kernel in self.kernels for j in range(len(kernel.pairs))]
+        W = la.symmetrize_lower(self.inverse)
+        m = len(owners)
+        found = np.empty((m, m))
+        for j in range(m):
+            left = _times(W, *owners[j])
+            for k in range(j, m):
+                kernel, where = owners[k]
+                if isinstance(kernel, DiagonalKernel):
+                    value = float(kernel.D[where] @ np.diagonal(left))
+                else:
+                    value = float(np.einsum("ij,ij->", left, kernel.matrix(where)))
+                found[j, k] = found[k, j] = value
+        found[-1, -1] += self._extra(1)
+        return found
+
+
+def _split(kernels: Sequence[Kernel], theta: Float) -> list[Float]:
+    ends = np.cumsum([len(kernel.pairs) for kernel in kernels])
+    return np.split(np.asarray(theta, dtype=np.float64), ends[:-1])
+
+
+def _times(W: Float, kernel: Kernel, j: int) -> Float:
+    """V⁻¹V_j."""
+    if isinstance(kernel, DiagonalKernel):
+        return W if np.all(kernel.D[j] == 1.0) else W * kernel.D[j]
+    return W @ kernel.matrix(j)
+
+
+def _trace_of_product(A: Float, B: Float, block: int = 512) -> float:
+    """tr(A B) = Σ A_ij B_ji, by row blocks so that the transpose stays in cache."""
+    total = 0.0
+    for start in range(0, len(A), block):
+        stop = start + block
+        total += float(np.einsum("ij,ji->", A[start:stop], B[:, start:stop]))
+    return total
+
+
+def _complete(I: Float, free: int, theta: Float, inner: Float) -> None:
+    """Fill row `free` of the symmetric I with I θ = inner."""
+    others = [j for j in range(len(theta)) if j != free]
+    for j in others:
+        I[j, free] = I[free, j] = (inner[j] - I[j, others] @ theta[others]) / theta[free]
+    I[free, free] = (inner[free] - I[free, others] @ theta[others]) / theta[free]
+
+
+class DenseLikelihood:
+    """V = Σ θ_j V_j as a dense n×n matrix (see `mixedvc.likelihood.base.Likelihood`)."""
+
+    def __init__(self, spec: ModelSpec, reml: bool, frame: Frame, kernels: Sequence[Kernel], name: str):
+        self.spec, self.reml, self.name = spec, reml, name
+        self._frame, self._kernels = frame, kernels
+        self._last: GaussianEvaluation | None = None
+
+    def at(self, theta: Float) -> GaussianEvaluation:
+        theta = np.array(theta, dtype=np.float64)
+        if self._last is not None and np.array_equal(self._last.theta, theta):
+            return self._last
+        self._last = None  # its factors make room for the new ones
+        state = DenseState(self._kernels, theta, len(self._frame.y), self._frame.extra)
+        self._last = GaussianEvaluation(self._frame, state, theta, self.reml)
+        return self._last
+
+    def moments(self) -> tuple[Float, Float]:
+        return moment_equations(self._frame, _inner_products(self._kernels), self._apply)
+
+    def _apply(self, U: Float) -> Float:
+        return np.concatenate([kernel.apply(U) for kernel in self._kernels])
+
+    def with_response(self, y: Float) -> DenseLikelihood:
+        return DenseLikelihood(self.spec, self.reml, self._frame.with_response(y), self._kernels, self.name)
+
+
+def _inner_products(kernels: Sequence[Kernel]) -> Float:
+    """tr(V_j V_k) in coordinates."""
+    owners = [(kernel, j) for kernel in kernels for j in range(len(kernel.pairs))]
+    m = len(owners)
+    inner = np.empty((m, m))
+    for j, (kernel, a) in enumerate(owners):
+        left = None if isinstance(kernel, DiagonalKernel) else kernel.matrix(a)
+        for k in range(j, m):
+            other, b = owners[k]
+            if isinstance(other, DiagonalKernel):
+                diagonal = kernel.D[a] if isinstance(kernel, DiagonalKernel) else np.diagonal(left)
+                value = float(diagonal @ other.D[b])
+            else:
+                right = left if k == j else other.matrix(b)
+                value = _dot(left, right)
+            inner[j, k] = inner[k, j] = value
+    return inner
+
+
+def _dot(A: Float, B: Float) -> float:
+    """⟨A, B⟩ of two symmetric matrices: one pass along memory where both are contiguous."""
+    if all(M.flags.c_contiguous or M.flags.f_contiguous for M in (A, B)):
+        return float(np.dot(contiguous(A), contiguous(B)))
+    return float(np.einsum("ij,ij->", A, B))
+
+
+class _Dense:
+    """Registered kind: applies to every single-response specification."""
+
+    name = "dense"
+
+    def cost(self, spec: ModelSpec) -> Cost | None:
+        if spec.t != 1:
+            return None
+        n = spec.n
+        kernels = sum(1 + (term.k > 1) for term in spec.terms)
+        return cost_of(
+            setup=2.0 * n * n * (len(spec.terms) + 1) * 8,
+            each=1.0 * n**3 + 4.0 * n * n * len(spec.index),
+            memory=8.0 * n * n * (kernels + 3),
+            reason=f"V is one dense {n:,}×{n:,} matrix",
+        )
+
+    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> DenseLikelihood:
+        n = spec.n
+        require(
+            8 * n * n * (len(spec.terms) + 3),
+            f"the dense likelihood of {n:,} rows",
+            "Models whose terms are grouping factors or family blocks fit in blocks; kernels of low rank go in as "
+            "mv.Features.",
+        )
+        rows = working_rows(spec)
+        kernels: list[Kernel] = [row_kernel(term, rows.basis(term)) for term in spec.terms]
+        kernels.append(residual_kernel(spec.residual, rows.basis(spec.residual)))
+        return DenseLikelihood(spec, reml, RowFrame(rows), kernels, self.name)
+
+
+likelihoods.register("dense")(_Dense())

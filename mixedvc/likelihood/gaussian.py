@@ -1,0 +1,288 @@
+"""The Gaussian model at one θ, from a handful of primitives that each likelihood supplies (MATH: 2).
+
+    P = V⁻¹ − V⁻¹X(XᵀV⁻¹X)⁻¹XᵀV⁻¹,  score_j = ½((Py)ᵀV_jPy − tr(T V_j)),  T = P (REML) or V⁻¹ (ML)
+
+A likelihood supplies a `State`: log|V|, V⁻¹U, V_jU, tr(V⁻¹V_j), tr(V⁻¹V_jV⁻¹V_k), tr(V_jV⁻¹V_k) in its own working
+coordinates; everything else, the REML corrections included, is written once, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import Term
+from ..linalg import dense as la
+from .rows import Rows
+
+Float = NDArray[np.float64]
+LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+class Frame(Protocol):
+    """Working coordinates of a likelihood: the rows as they are, permuted, rotated or compressed."""
+
+    rows: Rows
+    y: Float  # (n',) response in working coordinates
+    Q: Float  # (n', p) fixed effects in working coordinates
+    extra: int  # directions outside the coordinates, in which V = σ_e² I
+
+    def into(self, U: Float) -> Float:
+        """(n, c) working rows → (n', c) coordinates."""
+        ...
+
+    def back(self, U: Float) -> Float:
+        """(n', c) coordinates → (n, c) working rows."""
+        ...
+
+    def with_response(self, y: Float) -> Frame:
+        """The same coordinates for another response."""
+        ...
+
+
+class State(Protocol):
+    """V at one θ in working coordinates."""
+
+    logdet: float
+
+    def solve(self, U: Float) -> Float:
+        """V⁻¹U."""
+        ...
+
+    def apply(self, U: Float) -> Float:
+        """(m, n', c): V_j U."""
+        ...
+
+    def traces(self) -> Float:
+        """(m,) tr(V⁻¹V_j)."""
+        ...
+
+    def pair_traces(self) -> Float:
+        """(m, m) tr(V⁻¹V_jV⁻¹V_k)."""
+        ...
+
+    def cross_traces(self) -> Float:
+        """(m, m) tr(V_jV⁻¹V_k)."""
+        ...
+
+
+class GaussianEvaluation:
+    """One θ; parts are computed when first asked for (see `mixedvc.likelihood.base.Evaluation`)."""
+
+    def __init__(self, frame: Frame, state: State, theta: Float, reml: bool):
+        self.frame, self.state, self.theta, self.reml = frame, state, theta, reml
+        self.rows = frame.rows
+
+    # ---- fixed effects and the criterion -------------------------------------------------------------------
+
+    @cached_property
+    def _solved(self) -> tuple[Float, Float, Float, Float]:
+        """H = V⁻¹Q, Cholesky of QᵀV⁻¹Q, the GLS coefficients of the remainder, Py (all in coordinates)."""
+        frame, p = self.frame, self.rows.p
+        S = self.state.solve(np.column_stack([frame.Q, frame.y]))
+        H, Vy = S[:, :p], S[:, p]
+        L = la.cholesky(frame.Q.T @ H) if p else np.empty((0, 0))
+        b = la.cho_solve(L, H.T @ frame.y) if p else np.empty(0)
+        return H, L, b, Vy - H @ b
+
+    @cached_property
+    def _C(self) -> Float:
+        """(QᵀV⁻¹Q)⁻¹."""
+        L = self._solved[1]
+        return la.cho_solve(L, np.eye(len(L))) if len(L) else np.empty((0, 0))
+
+    @cached_property
+    def loglik(self) -> float:
+        rows = self.rows
+        _, L, _, Py = self._solved
+        total = self.state.logdet - 2.0 * rows.log_scale + float(self.frame.y @ Py)
+        if not self.reml:
+            return -0.5 * (rows.n * LOG_2PI + total)
+        log_xvx = (la.logdet_from_cholesky(L) if len(L) else 0.0) + 2.0 * rows.log_det_R
+        return -0.5 * ((rows.n - rows.p) * LOG_2PI + total + log_xvx)
+
+    @cached_property
+    def beta(self) -> Float:
+        if not self.rows.p:
+            return np.empty(0)
+        return la.solve_triangular(self.rows.R, self.rows.ols + self._solved[2], lower=False)
+
+    def _on_user_scale(self, C: Float) -> Float:
+        """R⁻¹ C R⁻ᵀ."""
+        half = la.solve_triangular(self.rows.R, C, lower=False)
+        return la.solve_triangular(self.rows.R, half.T, lower=False)
+
+    @cached_property
+    def beta_cov(self) -> Float:
+        return self._on_user_scale(self._C) if self.rows.p else np.empty((0, 0))
+
+    @cached_property
+    def Py(self) -> Float:
+        return self.frame.back(self._solved[3][:, None])[:, 0] * self.rows.scale
+
+    # ---- derivatives ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _VPy(self) -> Float:
+        """(n', m) V_j P y."""
+        return self.state.apply(self._solved[3][:, None])[:, :, 0].T
+
+    @cached_property
+    def quad(self) -> Float:
+        return self._solved[3] @ self._VPy
+
+    @cached_property
+    def _VH(self) -> Float:
+        """(m, n', p) V_j V⁻¹ Q."""
+        return self.state.apply(self._solved[0])
+
+    @cached_property
+    def _HVH(self) -> Float:
+        """(m, p, p) QᵀV⁻¹V_jV⁻¹Q."""
+        return np.einsum("np,jnq->jpq", self._solved[0], self._VH, optimize=True)
+
+    @cached_property
+    def trace(self) -> Float:
+        plain = self.state.traces()
+        if not self.reml:
+            return plain
+        return plain - np.einsum("pq,jpq->j", self._C, self._HVH)
+
+    @cached_property
+    def score(self) -> Float:
+        return 0.5 * (self.quad - self.trace)
+
+    def _project(self, U: Float) -> Float:
+        """P U in coordinates."""
+        S = self.state.solve(U)
+        H = self._solved[0]
+        return S - H @ (self._C @ (H.T @ U)) if self.rows.p else S
+
+    @cached_property
+    def average_information(self) -> Float:
+        F = self._VPy
+        return _symmetric(0.5 * F.T @ self._project(F))
+
+    @cached_property
+    def expected_information(self) -> Float:
+        total = self.state.pair_traces()
+        if self.reml and self.rows.p:
+            C, HVH = self._C, self._HVH
+            m, n, p = self._VH.shape
+            flat = self._VH.transpose(1, 0, 2).reshape(n, m * p)
+            E = (flat.T @ self.state.solve(flat)).reshape(m, p, m, p)
+            CE = np.einsum("pq,jqkp->jk", C, E, optimize=True)
+            CH = np.einsum("pq,jqr->jpr", C, HVH)
+            total = total - 2.0 * CE + np.einsum("jpr,krp->jk", CH, CH)
+        return _symmetric(0.5 * total)
+
+    @cached_property
+    def observed_information(self) -> Float:
+        return 2.0 * self.average_information - self.expected_information
+
+    @cached_property
+    def cross_trace(self) -> Float:
+        total = self.state.cross_traces()
+        if self.reml and self.rows.p:
+            G = np.einsum("jnp,pq->jnq", self._VH, self._C)
+            total = total - np.einsum("jnq,knq->jk", G, self._VH)
+        return _symmetric(total)
+
+    @cached_property
+    def beta_cov_gradient(self) -> Float:
+        inner = np.einsum("pq,jqr,rs->jps", self._C, self._HVH, self._C)
+        return np.stack([self._on_user_scale(D) for D in inner])
+
+    # ---- solves and random effects on the user's rows -------------------------------------------------------
+
+    def _on_rows(self, U: Float, work: Callable[[Float], Float]) -> Float:
+        scale = self.rows.scale
+        U2 = np.asarray(U, dtype=np.float64)
+        flat = U2[:, None] if U2.ndim == 1 else U2
+        given = flat * scale[:, None]
+        inside = self.frame.into(given)
+        out = self.frame.back(work(inside))
+        if self.frame.extra:
+            out += (given - self.frame.back(inside)) / self.theta[-1]
+        out *= scale[:, None]
+        return out[:, 0] if U2.ndim == 1 else out
+
+    def solve(self, U: Float) -> Float:
+        return self._on_rows(U, self.state.solve)
+
+    def project(self, U: Float) -> Float:
+        return self._on_rows(U, self._project)
+
+    def _sigma(self, term: int) -> Float:
+        return self.rows.spec.sigmas(self.theta)[term]
+
+    def blup(self, term: int) -> Float:
+        t = self.rows.spec.all_terms[term]
+        return levels_matmat(t, t.collect(self.Py)) @ self._sigma(term)
+
+    def prediction_cov(self, term: int, *, fixed_known: bool = False) -> Float:
+        t = self.rows.spec.all_terms[term]
+        Sigma = self._sigma(term)
+        work = self.solve if fixed_known else self.project
+        prior = t.covariance.diagonal(t.positions)[:, None, None] * Sigma
+        explained = np.empty_like(prior)
+        step = max(1, 64_000_000 // (8 * self.rows.n * t.k))
+        for start in range(0, t.q, step):
+            rows = np.arange(start, min(start + step, t.q))
+            explained[rows] = self._explained(t, rows, work)
+        return prior - np.einsum("ab,qbc,cd->qad", Sigma, explained, Sigma)
+
+    def _explained(self, t: Term, rows: NDArray[np.intp], work: Callable[[Float], Float]) -> Float:
+        """(len(rows), k, k) blocks of A Zᵀ P Z A for some levels: one projection of n × (k·len(rows)) columns."""
+        A = t.covariance.block(t.positions[rows], t.positions)  # (c, q)
+        c, k = len(rows), t.k
+        spread = A[:, t.codes]  # (c, n)
+        ZA = np.einsum("na,cn->nac", t.basis, spread).reshape(self.rows.n, k * c)
+        PZA = work(ZA)
+        return np.einsum("nac,nbc->cab", ZA.reshape(-1, k, c), PZA.reshape(-1, k, c), optimize=True)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Float, list[Float]]:
+        spec = self.rows.spec
+        sigmas = spec.sigmas(self.theta)
+        prior = [prior_draw(term, Sigma, rng) for term, Sigma in zip(spec.terms, sigmas, strict=False)]
+        y_star = self._residual_draw(sigmas[-1], rng)
+        for term, u in zip(spec.terms, prior, strict=True):
+            y_star = y_star + term.spread(u)
+        y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
+        # the difference of two draws with one covariance, regressed on itself, has the conditional law (Matheron)
+        d = (y - spec.X @ self.beta) - y_star
+        Pd = self.project(d)
+        us = []
+        for i, (term, u) in enumerate(zip(spec.terms, prior, strict=True)):
+            us.append(u + levels_matmat(term, term.collect(Pd)) @ sigmas[i])
+        beta = self.beta + self.beta_cov @ (spec.X.T @ self.solve(d)) if spec.p else np.empty(0)
+        return beta, us
+
+    def _residual_draw(self, Sigma: Float, rng: np.random.Generator) -> Float:
+        residual = self.rows.spec.residual
+        e = rng.standard_normal((residual.q, residual.k)) @ la.psd_root(Sigma).T
+        return residual.spread(e)
+
+
+def levels_matmat(term: Term, B: Float) -> Float:
+    """A[levels, levels] @ B for B (q, c)."""
+    q_all = len(term.covariance.labels)
+    if q_all == term.q and np.array_equal(term.positions, np.arange(q_all)):
+        return term.covariance.matmat(B)
+    full = np.zeros((q_all, B.shape[1]))
+    full[term.positions] = B
+    return term.covariance.matmat(full)[term.positions]
+
+
+def prior_draw(term: Term, Sigma: Float, rng: np.random.Generator) -> Float:
+    """(q, k) one draw of a term's effects from N(0, Σ ⊗ A)."""
+    base = term.covariance.draw(rng, term.k)[term.positions]
+    return base @ la.psd_root(Sigma).T
+
+
+def _symmetric(A: Float) -> Float:
+    return 0.5 * (A + A.T)

@@ -1,0 +1,186 @@
+"""V_j as operators on n working rows: Hadamard products of a level kernel with the effects, or explicit matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas
+
+from ..design.spec import Term
+
+Float = NDArray[np.float64]
+
+
+class Kernel(Protocol):
+    """All V_j of one term.  ``pairs`` are the (a, b) of its linear parameters."""
+
+    pairs: tuple[tuple[int, int], ...]
+
+    def add_to(self, V: Float, theta: Float) -> None:
+        """V += Σ θ_j V_j in place (V Fortran-ordered)."""
+        ...
+
+    def traces(self, S: Float) -> Float:
+        """tr(S V_j) for each j; S symmetric, given by its lower triangle with zeros above."""
+        ...
+
+    def apply(self, U: Float) -> Float:
+        """(len(pairs), n, c): V_j U."""
+        ...
+
+    def matrix(self, j: int) -> Float:
+        """V_j, n×n."""
+        ...
+
+
+def contiguous(A: Float) -> Float:
+    """The numbers of a contiguous matrix as one vector, without a copy (symmetric matrices: order is no matter)."""
+    return A.ravel(order="K")
+
+
+def axpy(alpha: float, A: Float, V: Float) -> None:
+    """V += alpha A for two contiguous symmetric matrices."""
+    if A.flags.c_contiguous or A.flags.f_contiguous:
+        blas.daxpy(contiguous(A), contiguous(V), a=alpha)
+    else:
+        V += alpha * A
+
+
+def lower_dot(S: Float, A: Float) -> float:
+    """tr(S A) from the lower triangle of a symmetric S (zeros above) and a full symmetric A."""
+    S = S if S.flags.f_contiguous else np.asfortranarray(S)
+    A = A if (A.flags.c_contiguous or A.flags.f_contiguous) else np.ascontiguousarray(A)
+    # A symmetric: its transpose in memory is itself, so both run along the same vector
+    twice = 2.0 * float(np.dot(contiguous(S), contiguous(A)))
+    return twice - float(np.einsum("ii,ii->", S, A))
+
+
+@dataclass(frozen=True)
+class ScalarKernel:
+    """One variance: V = K (n×n)."""
+
+    K: Float
+    pairs: tuple[tuple[int, int], ...] = ((0, 0),)
+
+    def add_to(self, V: Float, theta: Float) -> None:
+        if theta[0] != 0.0:
+            axpy(theta[0], self.K, V)
+
+    def traces(self, S: Float) -> Float:
+        return np.array([lower_dot(S, self.K)])
+
+    def apply(self, U: Float) -> Float:
+        return (self.K @ U)[None]
+
+    def matrix(self, j: int) -> Float:
+        return self.K
+
+
+@dataclass(frozen=True)
+class DiagonalKernel:
+    """Residual: V_ab = diag(x_a x_b) (+ its transpose, the same, where a ≠ b)."""
+
+    D: Float  # (m_i, n)
+    pairs: tuple[tuple[int, int], ...] = ((0, 0),)
+
+    def add_to(self, V: Float, theta: Float) -> None:
+        V.ravel(order="K")[:: V.shape[0] + 1] += theta @ self.D
+
+    def traces(self, S: Float) -> Float:
+        return self.D @ np.diagonal(S)
+
+    def apply(self, U: Float) -> Float:
+        return self.D[:, :, None] * U
+
+    def matrix(self, j: int) -> Float:
+        return np.diag(self.D[j])
+
+
+@dataclass(frozen=True)
+class HadamardKernel:
+    """Vector term: V_ab = x_a x_bᵀ ∘ B (+ transpose), B the kernel of the rows' levels."""
+
+    M: Float  # (n, k)
+    B: Float  # (n, n)
+    pairs: tuple[tuple[int, int], ...]
+
+    def add_to(self, V: Float, theta: Float) -> None:
+        k = self.M.shape[1]
+        Sigma = np.zeros((k, k))
+        for value, (a, b) in zip(theta, self.pairs, strict=True):
+            Sigma[a, b] = Sigma[b, a] = value
+        if Sigma.any():
+            outer = (self.M @ Sigma) @ self.M.T
+            outer *= self.B
+            V += outer
+
+    def traces(self, S: Float) -> Float:
+        T = S * self.B
+        C = self.M.T @ T @ self.M
+        C = C + C.T - (self.M.T * np.diagonal(T)) @ self.M
+        return np.array([C[a, b] * (1.0 if a == b else 2.0) for a, b in self.pairs])
+
+    def apply(self, U: Float) -> Float:
+        n, k = self.M.shape
+        BU = np.stack([self.B @ (self.M[:, a, None] * U) for a in range(k)])
+        out = np.empty((len(self.pairs), n, U.shape[1]))
+        for j, (a, b) in enumerate(self.pairs):
+            out[j] = self.M[:, a, None] * BU[b]
+            if a != b:
+                out[j] += self.M[:, b, None] * BU[a]
+        return out
+
+    def matrix(self, j: int) -> Float:
+        a, b = self.pairs[j]
+        outer = np.multiply.outer(self.M[:, a], self.M[:, b])
+        if a != b:
+            outer += outer.T.copy()
+        outer *= self.B
+        return outer
+
+
+@dataclass(frozen=True)
+class ExplicitKernel:
+    """Vector term in coordinates where no Hadamard form exists: every V_j formed once."""
+
+    V: tuple[Float, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+    def add_to(self, V: Float, theta: Float) -> None:
+        for value, matrix in zip(theta, self.V, strict=True):
+            if value != 0.0:
+                axpy(value, matrix, V)
+
+    def traces(self, S: Float) -> Float:
+        return np.array([lower_dot(S, matrix) for matrix in self.V])
+
+    def apply(self, U: Float) -> Float:
+        return np.stack([matrix @ U for matrix in self.V])
+
+    def matrix(self, j: int) -> Float:
+        return self.V[j]
+
+
+def row_kernel(term: Term, basis: Float) -> Kernel:
+    """The operator of one random term on all n working rows."""
+    rows = term.positions[term.codes]
+    B = term.covariance.block(rows)
+    pairs = term.structure.pairs
+    if term.k > 1:
+        return HadamardKernel(basis, B, pairs)
+    x = basis[:, 0]
+    if np.all(x == 1.0):
+        return ScalarKernel(B)
+    K = B * x
+    K *= x[:, None]
+    return ScalarKernel(K)
+
+
+def residual_kernel(term: Term, basis: Float) -> DiagonalKernel:
+    """The residual as an operator on working rows."""
+    pairs = term.structure.pairs
+    D = np.stack([basis[:, a] * basis[:, b] * (1.0 if a == b else 2.0) for a, b in pairs])
+    return DiagonalKernel(D, pairs)

@@ -1,0 +1,108 @@
+"""Working rows: prior weights absorbed, fixed effects orthonormal, the response free of them.
+
+Every likelihood works on these.  With r = weights^½ (one scalar residual) the rows r∘y, r∘X, r∘Z have an
+identity residual; X = Q R; the least-squares fit is taken out of y at once, so that a large constant in the
+response costs no digits (GLS is equivariant: β̂ = b_ols + GLS of the remainder).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec, Term
+from ..errors import MixedVCError
+from ..linalg import dense as la
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Working rows of one specification and one response.
+
+    Attributes
+    ----------
+    scale : (n,)
+        r, the factor each row was multiplied by.
+    Q : (n, p), R : (p, p)
+        Orthonormal fixed effects, r∘X = Q R.
+    y : (n,)
+        Least-squares residual of r∘response on Q.
+    ols : (p,)
+        Qᵀ(r∘response).
+    """
+
+    spec: ModelSpec
+    scale: Float
+    Q: Float
+    R: Float
+    y: Float
+    ols: Float
+
+    @property
+    def n(self) -> int:
+        return self.Q.shape[0]
+
+    @property
+    def p(self) -> int:
+        return self.Q.shape[1]
+
+    @cached_property
+    def log_scale(self) -> float:
+        """Σ log r: log|V| of the user's rows is the working one minus twice this."""
+        return float(np.log(self.scale).sum())
+
+    @cached_property
+    def log_det_R(self) -> float:
+        return float(np.log(np.abs(np.diagonal(self.R))).sum())
+
+    def basis(self, term: Term) -> Float:
+        """Effects of a term in working rows (n, k)."""
+        return term.basis * self.scale[:, None]
+
+    @property
+    def scalar_residual(self) -> bool:
+        """Whether the working residual is σ² times the identity."""
+        return self.spec.residual.k == 1
+
+    def with_response(self, y: Float) -> Rows:
+        """The same rows for another response (offset still to be subtracted)."""
+        y = np.asarray(y, dtype=np.float64)
+        if y.shape != (self.n,):
+            raise MixedVCError(f"the new response has shape {y.shape}, the specification has {self.n} rows")
+        if not np.isfinite(y).all():
+            raise MixedVCError(f"the new response is not finite in row {int(np.flatnonzero(~np.isfinite(y))[0])}")
+        if self.spec.offset is not None:
+            y = y - self.spec.offset
+        remainder, ols = _take_out(self.Q, y * self.scale)
+        return Rows(self.spec, self.scale, self.Q, self.R, remainder, ols)
+
+
+def working_rows(spec: ModelSpec) -> Rows:
+    """Working rows of a single-response specification."""
+    if spec.t != 1:
+        raise MixedVCError(
+            f"this likelihood is for one response, the specification has {spec.t} ({', '.join(spec.y_names[:3])} …): "
+            "fit each response by itself"
+        )
+    residual = spec.residual
+    scale = 1.0 / residual.basis[:, 0] if residual.k == 1 else np.ones(spec.n)
+    if spec.p:
+        Q, R = la.qr(spec.X * scale[:, None])
+    else:
+        Q, R = np.empty((spec.n, 0)), np.empty((0, 0))
+    y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
+    remainder, ols = _take_out(Q, y * scale)
+    return Rows(spec, scale, Q, R, remainder, ols)
+
+
+def _take_out(Q: Float, y: Float) -> tuple[Float, Float]:
+    """y − QQᵀy and Qᵀy, projected twice: once is not enough beside a large mean."""
+    ols = Q.T @ y
+    remainder = y - Q @ ols
+    again = Q.T @ remainder
+    return remainder - Q @ again, ols + again
