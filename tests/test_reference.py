@@ -58,7 +58,7 @@ def test_an_unknown_case_lists_those_of_its_package():
 def test_inputs_of_lme4_are_found_among_the_data_sets():
     path = input_or_skip("lme4/dyestuff/data.csv")
     assert path.parent.name == "data"
-    assert sum(1 for _ in open(path, encoding="utf-8")) == len(load_data("dyestuff")) + 1
+    assert len(path.read_text(encoding="utf-8").splitlines()) == len(load_data("dyestuff")) + 1
     assert input_or_skip("kinship/twinbmi/data.csv").name == "data.csv.gz"
 
 
