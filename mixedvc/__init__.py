@@ -1,0 +1,1 @@
+"""Variance-components mixed models: lme4 formulas, known covariances, exchangeable estimators."""

@@ -1,0 +1,238 @@
+"""Coordinates q of one term's Σ in which Newton steps neither leave the cone Σ ⪰ 0 nor stick to its edge (MATH: 1).
+
+Variances (scalar terms, diag) and patterned structures move in their own parameters inside a box.  An
+unstructured block moves on a face: Σ = B Bᵀ with B lower trapezoidal of the current rank.  A chart knows
+θ(q), ∂θ/∂q and the curvature Σ_j s_j ∇²θ_j(q) that the chain rule adds to the information.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..linalg import dense as la
+from ..structures.base import Structure
+
+Float = NDArray[np.float64]
+INF = np.inf
+
+
+class Chart(Protocol):
+    """Σ near the current point, in coordinates `q`."""
+
+    q: Float
+    lower: Float
+    upper: Float
+
+    def sigma(self, q: Float) -> Float: ...
+    def jacobian(self) -> Float:
+        """(len(q), m_term) ∂θ/∂q at `q`."""
+        ...
+
+    def curvature(self, score: Float) -> Float:
+        """(len(q), len(q)) Σ_j score_j ∇²θ_j at `q`."""
+        ...
+
+    def moved(self, q: Float) -> Chart:
+        """The chart to use after a step to q (a face may lose rank)."""
+        ...
+
+
+@dataclass(frozen=True)
+class BoxChart:
+    """Structure parameters themselves, inside their bounds; `scale` is Σ's unit, see `newton.Units`."""
+
+    structure: Structure
+    q: Float
+
+    @cached_property
+    def lower(self) -> Float:
+        return self.structure.bounds()[0]
+
+    @cached_property
+    def upper(self) -> Float:
+        return self.structure.bounds()[1]
+
+    def sigma(self, q: Float) -> Float:
+        return self.structure.build(q)
+
+    def _jacobian_at(self, q: Float) -> Float:
+        first, second = np.array(self.structure.pairs).T
+        return self.structure.gradient(q)[:, first, second]
+
+    def jacobian(self) -> Float:
+        return self._jacobian_at(self.q)
+
+    def curvature(self, score: Float) -> Float:
+        n = len(self.q)
+        if self.structure.linear:
+            return np.zeros((n, n))
+        C = np.empty((n, n))
+        for i in range(n):
+            h = 1e-6 * max(1.0, abs(self.q[i]))
+            up, down = self.q.copy(), self.q.copy()
+            up[i] = min(up[i] + h, self.upper[i])
+            down[i] = max(down[i] - h, self.lower[i])
+            C[i] = (self._jacobian_at(up) - self._jacobian_at(down)) @ score / (up[i] - down[i])
+        return 0.5 * (C + C.T)
+
+    def moved(self, q: Float) -> BoxChart:
+        return BoxChart(self.structure, q)
+
+
+@dataclass(frozen=True)
+class FaceChart:
+    """Σ = B Bᵀ, B (k × r) lower trapezoidal in the row order `order`; q are its entries, row by row."""
+
+    structure: Structure
+    B: Float
+    order: NDArray[np.intp]
+    drop_below: float = 1e-5
+
+    @property
+    def rank(self) -> int:
+        return self.B.shape[1]
+
+    @cached_property
+    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        k, r = self.B.shape
+        place = np.empty(k, dtype=int)
+        place[self.order] = np.arange(k)
+        return np.nonzero(np.arange(r)[None, :] <= place[:, None])
+
+    @property
+    def q(self) -> Float:
+        return self.B[self.entries]
+
+    @property
+    def lower(self) -> Float:
+        return np.full(len(self.entries[0]), -INF)
+
+    @property
+    def upper(self) -> Float:
+        return np.full(len(self.entries[0]), INF)
+
+    def _B(self, q: Float) -> Float:
+        B = np.zeros_like(self.B)
+        B[self.entries] = q
+        return B
+
+    def sigma(self, q: Float) -> Float:
+        B = self._B(q)
+        return B @ B.T
+
+    def jacobian(self) -> Float:
+        rows, columns = self.entries
+        J = np.zeros((len(rows), len(self.structure.pairs)))
+        for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
+            for j, (a, b) in enumerate(self.structure.pairs):
+                J[i, j] = (row == a) * self.B[b, column] + (row == b) * self.B[a, column]
+        return J
+
+    def curvature(self, score: Float) -> Float:
+        S = _score_matrix(score, self.structure.pairs, len(self.B))
+        rows, columns = self.entries
+        return 2.0 * S[np.ix_(rows, rows)] * (columns[:, None] == columns)
+
+    def moved(self, q: Float) -> FaceChart:
+        return face_at(self.structure, self.sigma(q), self.drop_below, at_most=self.rank)
+
+    def release(self, score: Float, information: Float) -> tuple[FaceChart, float] | None:
+        """The chart one rank higher where the criterion would still rise, and the rise expected; else None.
+
+        At a maximum on the cone ∂ℓ/∂Σ is negative semi-definite on the null space of Σ.
+        """
+        k = len(self.B)
+        if self.rank == k:
+            return None
+        S = _score_matrix(score, self.structure.pairs, k)
+        null = _null_space(self.B)
+        values, vectors = la.small_eigh(null.T @ S @ null)
+        if values[-1] <= 0:
+            return None
+        v = null @ vectors[:, -1]
+        direction = np.array([v[a] * v[b] for a, b in self.structure.pairs])
+        bend = float(direction @ information @ direction)
+        step = values[-1] / bend if bend > 0 else 1e-3
+        gain = 0.5 * values[-1] * step
+        Sigma = self.B @ self.B.T + min(step, 1.0) * np.outer(v, v)
+        return face_at(self.structure, Sigma, 1e-12, at_most=self.rank + 1), float(gain)
+
+
+def _score_matrix(score: Float, pairs: tuple[tuple[int, int], ...], k: int) -> Float:
+    """Symmetric S with dℓ = ⟨S, dΣ⟩ from ∂ℓ/∂θ (an off-diagonal θ moves two entries)."""
+    S = np.zeros((k, k))
+    for value, (a, b) in zip(score, pairs, strict=True):
+        S[a, b] = S[b, a] = value if a == b else 0.5 * value
+    return S
+
+
+def _null_space(B: Float) -> Float:
+    values, vectors = la.small_eigh(B @ B.T)
+    return vectors[:, : len(B) - B.shape[1]] if values.size else vectors
+
+
+def face_at(structure: Structure, Sigma: Float, drop_below: float, at_most: int | None = None) -> FaceChart:
+    """Chart of the face of Σ: rank = eigenvalues above `drop_below` (Σ in units of its scale)."""
+    values, vectors = la.small_eigh(Sigma)
+    k = len(values)
+    rank = int((values > drop_below).sum())
+    rank = min(rank, at_most) if at_most is not None else rank
+    root = vectors[:, k - rank :] * np.sqrt(np.maximum(values[k - rank :], 0.0))
+    order = _pivots(root)
+    # rotate the root so that it is lower trapezoidal in the pivot order (its gauge freedom is gone)
+    R = la.qr(root[order[:rank]].T)[1] if rank else np.zeros((0, 0))
+    Q = la.qr(root[order[:rank]].T)[0] if rank else np.zeros((0, 0))
+    B = root @ Q if rank else np.zeros((k, 0))
+    signs = np.where(np.diagonal(R) < 0, -1.0, 1.0) if rank else np.ones(0)
+    return FaceChart(structure, B * signs, order, drop_below)
+
+
+def _pivots(root: Float) -> NDArray[np.intp]:
+    """Rows in the order of a pivoted Cholesky factorisation of root rootᵀ."""
+    left = root @ root.T
+    order: list[int] = []
+    for _ in range(root.shape[1]):
+        diagonal = np.diagonal(left).copy()
+        diagonal[order] = -1.0
+        pivot = int(np.argmax(diagonal))
+        order.append(pivot)
+        if left[pivot, pivot] > 0:
+            left = left - np.outer(left[:, pivot], left[pivot]) / left[pivot, pivot]
+    rest = [a for a in range(len(root)) if a not in order]
+    return np.array(order + rest, dtype=np.intp)
+
+
+@dataclass(frozen=True)
+class FixedChart:
+    """A Σ that is held: no coordinates."""
+
+    structure: Structure
+    par: Float
+
+    q = np.empty(0)
+    lower = np.empty(0)
+    upper = np.empty(0)
+
+    def sigma(self, q: Float) -> Float:
+        return self.structure.build(self.par)
+
+    def jacobian(self) -> Float:
+        return np.empty((0, len(self.structure.pairs)))
+
+    def curvature(self, score: Float) -> Float:
+        return np.empty((0, 0))
+
+    def moved(self, q: Float) -> FixedChart:
+        return self
+
+
+def chart_for(structure: Structure, Sigma: Float) -> Chart:
+    """The chart in which a term starts at Σ (interior)."""
+    if structure.name == "us" and structure.k > 1:
+        return face_at(structure, Sigma, 1e-5)
+    return BoxChart(structure, structure.start(Sigma))

@@ -1,0 +1,51 @@
+"""The step of a quadratic model inside a box, by an active set (a handful of coordinates)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..linalg import dense as la
+
+Float = NDArray[np.float64]
+
+
+def box_step(H: Float, g: Float, low: Float, high: Float) -> Float:
+    """argmax gᵀd − ½ dᵀHd subject to low ≤ d ≤ high, H positive definite.
+
+    Coordinates that a step would push out are held at their bound; those whose multiplier has the wrong sign are
+    let go again.  Each change raises the model, so it ends.
+    """
+    n = len(g)
+    d = np.zeros(n)
+    held = ((low >= 0.0) & (g <= 0.0)) | ((high <= 0.0) & (g >= 0.0))
+    for _ in range(8 * n + 8):
+        free = ~held
+        target = d.copy()
+        if free.any():
+            rest = g[free] - H[np.ix_(free, held)] @ d[held]
+            target[free] = la.small_solve(H[np.ix_(free, free)], rest)
+        reach = _reach(d, target, low, high, free)
+        d = d + reach * (target - d)
+        if reach < 1.0:
+            hit = free & (((d <= low + 1e-15) & (target < d)) | ((d >= high - 1e-15) & (target > d)))
+            d[hit & (target < low)] = low[hit & (target < low)]
+            d[hit & (target > high)] = high[hit & (target > high)]
+            held = held | hit
+            continue
+        multiplier = g - H @ d
+        wrong = held & (((d <= low) & (multiplier > 1e-12)) | ((d >= high) & (multiplier < -1e-12)))
+        wrong &= low < high
+        if not wrong.any():
+            break
+        held[np.flatnonzero(wrong)[np.argmax(np.abs(multiplier[wrong]))]] = False
+    return np.clip(d, low, high)
+
+
+def _reach(d: Float, target: Float, low: Float, high: Float, free: NDArray[np.bool_]) -> float:
+    """Largest part of the way to `target` that stays in the box."""
+    move = target - d
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(move < 0, (low - d) / move, np.where(move > 0, (high - d) / move, np.inf))
+    room = np.where(free & np.isfinite(room), room, np.inf)
+    return float(min(1.0, room.min(initial=np.inf)))

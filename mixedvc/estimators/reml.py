@@ -1,0 +1,163 @@
+"""REML and ML by average-information Newton (MATH: 1-3)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec
+from ..errors import IdentifiabilityWarning, OptionError
+from ..likelihood import choose
+from ..likelihood.base import Likelihood
+from ..progress import Progress
+from .base import PointEstimate, estimators
+from .charts import BoxChart, Chart, FixedChart, chart_for, face_at
+from .given import given_parameters
+from .newton import Ascent, estimate_from, scale_parameters
+from .start import Units, moment_start, units_of
+
+Float = NDArray[np.float64]
+_PROVIDES = frozenset({"loglik", "theta", "beta", "blup"})
+
+
+@estimators.register("reml")
+@dataclass(frozen=True)
+class REML:
+    """Restricted maximum likelihood by average-information Newton steps.
+
+    Parameters
+    ----------
+    tol : float
+        Newton decrement, in units of log-likelihood, at which the iteration ends.
+    max_iter : int
+        Largest number of iterations.
+    fixed_varcomp : mapping, optional
+        Components held at given values: ``{"animal": 20.0, "residual": 40.0}``; a k×k matrix for a vector term.
+    start : mapping, optional
+        Components to start from, in the same form; the others start from the moment estimate.
+    likelihood : str, optional
+        Registered likelihood to evaluate with; the cheapest that applies by default.
+
+    References
+    ----------
+    Gilmour, Thompson & Cullis (1995) Biometrics 51:1440; the cone Σ ⪰ 0 is handled as docs/math.md says.
+    """
+
+    tol: float = 1e-12
+    max_iter: int = 100
+    fixed_varcomp: Mapping[str, Any] | None = None
+    start: Mapping[str, Any] | None = None
+    likelihood: str | None = None
+
+    name: ClassVar[str] = "reml"
+    needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
+    provides: ClassVar[frozenset[str]] = _PROVIDES
+
+    def __post_init__(self) -> None:
+        _check_options(self.tol, self.max_iter)
+
+    def fit(
+        self,
+        spec: ModelSpec,
+        *,
+        rng: np.random.Generator | None = None,
+        progress: Progress | None = None,
+        likelihood: Likelihood | None = None,
+    ) -> PointEstimate:
+        """Maximise the restricted likelihood of `spec`; deterministic, `rng` is not used."""
+        return _fit(self, spec, True, progress, likelihood)
+
+
+@estimators.register("ml")
+@dataclass(frozen=True)
+class ML:
+    """Maximum likelihood by average-information Newton steps; the options are those of `REML`."""
+
+    tol: float = 1e-12
+    max_iter: int = 100
+    fixed_varcomp: Mapping[str, Any] | None = None
+    start: Mapping[str, Any] | None = None
+    likelihood: str | None = None
+
+    name: ClassVar[str] = "ml"
+    needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
+    provides: ClassVar[frozenset[str]] = _PROVIDES
+
+    def __post_init__(self) -> None:
+        _check_options(self.tol, self.max_iter)
+
+    def fit(
+        self,
+        spec: ModelSpec,
+        *,
+        rng: np.random.Generator | None = None,
+        progress: Progress | None = None,
+        likelihood: Likelihood | None = None,
+    ) -> PointEstimate:
+        """Maximise the likelihood of `spec`; deterministic, `rng` is not used."""
+        return _fit(self, spec, False, progress, likelihood)
+
+
+def _check_options(tol: float, max_iter: int) -> None:
+    if not (isinstance(tol, (int, float)) and tol > 0 and np.isfinite(tol)):
+        raise OptionError(f"tol={tol!r}: a positive number is needed")
+    if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)) or max_iter < 1:
+        raise OptionError(f"max_iter={max_iter!r}: at least one iteration is needed")
+
+
+def _fit(
+    options: REML | ML, spec: ModelSpec, reml: bool, progress: Progress | None, likelihood: Likelihood | None
+) -> PointEstimate:
+    held = given_parameters(spec, options.fixed_varcomp, "fixed_varcomp")
+    begin = given_parameters(spec, options.start, "start")
+    reason = ""
+    if likelihood is None:
+        likelihood, reason = choose(spec, reml=reml, name=options.likelihood)
+    units = units_of(spec, _variance(likelihood, held, spec))
+    charts = _charts(spec, likelihood, units, held, begin)
+    ascent = Ascent(spec, likelihood, units, options.tol, int(options.max_iter), progress)
+    at, converged, message = ascent.run(charts)
+    return replace(estimate_from(ascent, at, converged, message, options.name, reml), reason=reason)
+
+
+def _variance(likelihood: Likelihood, held: dict[int, Float], spec: ModelSpec) -> float:
+    """Least-squares residual variance of the working response: qᵀ of the residual's moment equation."""
+    y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
+    S, q = likelihood.moments()
+    left = float(S[-1, -1])
+    variance = float(q[-1]) / left if left > 0 else 0.0
+    size = float(np.mean(y * y))
+    if variance <= 1e-20 * size:
+        warnings.warn(
+            IdentifiabilityWarning(
+                f"the fixed effects fit {spec.y_names[0]!r} exactly: the residual variance is zero and standard "
+                "errors are undefined"
+            ),
+            stacklevel=4,
+        )
+        return max(size, 1e-300)
+    return variance
+
+
+def _charts(
+    spec: ModelSpec, likelihood: Likelihood, units: Units, held: dict[int, Float], begin: dict[int, Float]
+) -> list[Chart]:
+    everything_given = all(i in held or i in begin for i in range(len(spec.all_terms)))
+    sigmas = [] if everything_given else moment_start(spec, likelihood, units)
+    charts: list[Chart] = []
+    for i, term in enumerate(spec.all_terms):
+        structure = term.structure
+        if i in held:
+            charts.append(FixedChart(structure, scale_parameters(structure, held[i], units, i, up=False)))
+        elif i in begin:
+            par = scale_parameters(structure, begin[i], units, i, up=False)
+            interior = structure.name == "us" and structure.k > 1
+            charts.append(face_at(structure, structure.build(par), 1e-12) if interior else BoxChart(structure, par))
+        else:
+            charts.append(chart_for(structure, sigmas[i]))
+    return charts
