@@ -26,7 +26,7 @@ from .canonical import expression_text
 from .syntax import Binary, Call, Items, Name, Node, Number, Paren, Sum, Text, Unary, expression
 from .tokens import Token
 
-MAX_CHAIN = 150
+MAX_OPERATORS = 200
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,27 @@ def factor_text(node: Node, source: str) -> str:
 
 def tree(node: Node, source: str) -> ast.expr:
     """The syntax tree of an expression of columns; raises FormulaError where it leaves the list."""
+    if _operators(node) > MAX_OPERATORS:
+        what = f"more than {MAX_OPERATORS} operators in one expression: compute it as a column of the data first"
+        _fail(what, source, node)
     found = _data(node, source)
     if isinstance(found, ast.Constant | ast.UnaryOp) and not columns(found):
         _fail("a constant where a column is needed", source, node)
     return found
+
+
+def _operators(node: Node) -> int:
+    """Number of operators, which bounds the height of the tree."""
+    match node:
+        case Sum(parts=parts):
+            return len(parts) + sum(_operators(part) for _, part in parts)
+        case Binary(left=left, right=right):
+            return 1 + _operators(left) + _operators(right)
+        case Paren(inner=inner) | Unary(operand=inner):
+            return 1 + _operators(inner)
+        case Call(args=args, keywords=keywords):
+            return 1 + sum(map(_operators, args)) + sum(_operators(value) for _, value in keywords)
+    return 0
 
 
 def column(node: Name, source: str) -> str:
@@ -201,8 +218,6 @@ def _operator(node: Binary, source: str) -> NoReturn:
 
 
 def _sum(node: Sum, source: str) -> ast.expr:
-    if len(node.parts) > MAX_CHAIN:
-        _fail(f"more than {MAX_CHAIN} summands inside a function: add the columns up in the data first", source, node)
     total = _data(node.parts[0][1], source)
     for added, part in node.parts[1:]:
         total = _fold(ast.Add() if added else ast.Sub(), total, _data(part, source), source, node)

@@ -9,7 +9,7 @@ from typing import NamedTuple, NoReturn
 from ..errors import FormulaError
 from .allowlist import column, constant
 from .canonical import bar_text
-from .expand import Algebra
+from .expand import Algebra, Budget
 from .syntax import Binary, Call, Name, Node, Paren, Sum, Text
 from .terms import BarTerm, FixedTerm, Span
 
@@ -34,7 +34,7 @@ def is_bar(node: Node) -> bool:
     return isinstance(node, Binary) and node.op in ("|", "||")
 
 
-def bar_terms(node: Node, source: str, structures: Collection[str]) -> list[BarTerm]:
+def bar_terms(node: Node, budget: Budget, structures: Collection[str]) -> list[BarTerm]:
     """The terms of one bar in parentheses or in a structure wrapper.
 
     Raises
@@ -42,7 +42,7 @@ def bar_terms(node: Node, source: str, structures: Collection[str]) -> list[BarT
     FormulaError
         For an unknown wrapper, an unreadable group or no effects.
     """
-    outer, structure = node, "us"
+    source, outer, structure = budget.source, node, "us"
     options: Options = ()
     if isinstance(node, Call):
         structure, options = _wrapper(node, source, structures)
@@ -57,17 +57,17 @@ def bar_terms(node: Node, source: str, structures: Collection[str]) -> list[BarT
             what = f"'||' already says diag(); write one bar inside {structure}()"
             raise FormulaError(what, source, node.at, node.at + 2)
         structure = "diag"
-    effects = Algebra(source, dot_allowed=False).terms(node.left, node.left.start)
+    effects = Algebra(budget, dot_allowed=False).terms(node.left, node.left.start)
     if not effects:
         _fail("no effect is left of the bar", source, node.left)
     if structure == "diag" and len(effects) == 1 and not effects[0].factors and not options:
         structure = "us"  # (1 || g) is (1 | g)
+    groups = _groups(node.right, source)
+    budget.spend(len(effects) * len(groups), outer.start, outer.stop)
     span = Span(outer.start, outer.stop)
     return [
-        BarTerm(
-            effects, g.columns, g.cov, g.may_be_cov, structure, options, _text(effects, g, structure, options), span
-        )
-        for g in _groups(node.right, source)
+        BarTerm(effects, *group, structure, options, _text(effects, group, structure, options), span)
+        for group in groups
     ]
 
 
@@ -150,21 +150,26 @@ def _gr(node: Call, source: str) -> Group:
 
 def repeated(bars: Sequence[BarTerm]) -> tuple[BarTerm, BarTerm, str] | None:
     """The first two terms that cannot be told apart, with the effect that they share."""
-    seen: dict[object, list[BarTerm]] = {}
+    alike: dict[object, BarTerm] = {}
+    sharing: dict[object, BarTerm] = {}
     for bar in bars:
         where = (bar.group if bar.may_be_cov else frozenset(bar.group), bar.cov)
-        for earlier in seen.setdefault(where, []):
-            shared = _effects(earlier) & _effects(bar)
-            free = {earlier.structure, bar.structure} <= {"us", "diag"}
-            if shared and (free or _effects(earlier) == _effects(bar)):
-                effect = min(shared, key=len)
-                return earlier, bar, ":".join(sorted(effect)) if effect else "intercept"
-        seen[where].append(bar)
+        effects = _effects(bar)
+        if (earlier := alike.setdefault((where, effects), bar)) is not bar:
+            return earlier, bar, _effect(min(effects, key=len))
+        if bar.structure in ("us", "diag"):
+            for effect in effects:
+                if (earlier := sharing.setdefault((where, effect), bar)) is not bar:
+                    return earlier, bar, _effect(effect)
     return None
 
 
-def _effects(bar: BarTerm) -> set[frozenset[str]]:
-    return {frozenset(term.factors) for term in bar.effects}
+def _effect(factors: frozenset[str]) -> str:
+    return ":".join(sorted(factors)) if factors else "intercept"
+
+
+def _effects(bar: BarTerm) -> frozenset[frozenset[str]]:
+    return frozenset(frozenset(term.factors) for term in bar.effects)
 
 
 def confounded(first: BarTerm, second: BarTerm, effect: str) -> str:

@@ -11,10 +11,23 @@ from .canonical import quote
 from .syntax import Binary, Call, Items, Name, Node, Number, Paren, Sum, Text, Unary
 from .terms import FixedTerm, Span
 
-MAX_WORK = 30_000
+MAX_TERMS = 30_000
 
 Terms = dict[int, tuple[int, int]]
 """Bit set of variables → place in the source where the term first appeared; in order of appearance."""
+
+
+class Budget:
+    """What the terms of one formula, random ones included, may cost before it is refused."""
+
+    def __init__(self, source: str):
+        self.source, self.left = source, MAX_TERMS
+
+    def spend(self, amount: int, start: int, stop: int) -> None:
+        """Raise FormulaError with carets at the place once the formula has become too large."""
+        self.left -= amount
+        if self.left < 0:
+            raise FormulaError(f"the formula expands to more than {MAX_TERMS:,} terms", self.source, start, stop)
 
 
 class Algebra:
@@ -22,19 +35,18 @@ class Algebra:
 
     Parameters
     ----------
-    source : str
-        The text, for carets.
+    budget : Budget
+        Of the whole formula; holds the text for carets.
     dot : sequence of str or None
         Columns that ``.`` stands for; None where they are not known yet, and ``.`` then adds nothing.
     dot_allowed : bool
         False left of a bar.
     """
 
-    def __init__(self, source: str, dot: Sequence[str] | None = None, dot_allowed: bool = True):
-        self.source, self.dot, self.dot_allowed = source, dot, dot_allowed
+    def __init__(self, budget: Budget, dot: Sequence[str] | None = None, dot_allowed: bool = True):
+        self.budget, self.source, self.dot, self.dot_allowed = budget, budget.source, dot, dot_allowed
         self.variables: dict[str, int] = {}
         self.intercept, self.adding, self.has_dot = True, True, False
-        self.work = 0
 
     def terms(self, node: Node | None, at: int) -> tuple[FixedTerm, ...]:
         """Terms by degree, then appearance; the intercept first. `at` is the place of an intercept not written."""
@@ -76,6 +88,7 @@ class Algebra:
         if not self.dot_allowed:
             self._fail("'.' cannot stand left of a bar: name the columns", node)
         self.has_dot = True
+        self.budget.spend(len(self.dot or ()), *place)
         return {self._bit(quote(name)): place for name in self.dot or ()}
 
     def _bit(self, text: str) -> int:
@@ -126,9 +139,7 @@ class Algebra:
 
     def _cross(self, left: Terms, right: Terms, place: tuple[int, int]) -> Terms:
         """Every term of `left` with every term of `right`."""
-        self.work += len(left) * len(right)
-        if self.work > MAX_WORK:
-            raise FormulaError(f"the formula expands to more than {MAX_WORK:,} products", self.source, *place)
+        self.budget.spend(len(left) * len(right), *place)
         return {a | b: place for a in left for b in right}
 
     def _power(self, node: Binary) -> Terms:

@@ -8,7 +8,7 @@ from ..errors import FormulaError
 from .allowlist import TRANSFORMS, column, names, tree
 from .bars import STRUCTURES, bar_terms, check_repeated, is_bar
 from .canonical import expression_text, quote
-from .expand import Algebra
+from .expand import Algebra, Budget
 from .syntax import Call, Name, Node, Paren, Parser, Sum
 from .terms import FixedTerm, Formula
 from .tokens import Token, tokenize
@@ -95,10 +95,11 @@ def _parse(source: str, structures: Collection[str], dot: list[str] | None) -> F
     right = Parser(source, tokens, tilde + 1).whole("the right-hand side (1 for an intercept alone)")
     specials: list[Node] = []
     fixed = _cut(right, specials)
-    algebra = Algebra(source, dot)
+    budget = Budget(source)
+    algebra = Algebra(budget, dot)
     terms = algebra.terms(fixed, tokens[tilde].stop)
     _not_the_response(terms, response, source)
-    bars = tuple(term for node in specials if is_bar(node) for term in bar_terms(node, source, structures))
+    bars = tuple(term for node in specials if is_bar(node) for term in bar_terms(node, budget, structures))
     check_repeated(bars, source)
     offsets = tuple(_offset(node, source) for node in specials if not is_bar(node))
     return Formula(source, response, terms, bars, offsets, algebra.has_dot and dot is None)

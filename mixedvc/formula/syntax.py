@@ -235,11 +235,13 @@ class Parser:
         self.at += 1
         args: list[Node] = []
         keywords: list[tuple[Token, Node]] = []
+        seen: set[str] = set()
         while not self._is(")"):
             token, after = self.tokens[self.at], self.tokens[min(self.at + 1, self.last)]
             if token.kind in ("name", "quoted") and after.kind == "op" and after.text == "=":
-                if any(token.text == seen.text for seen, _ in keywords):
+                if token.text in seen:
                     self._fail(f"the argument {token.text!r} is given twice")
+                seen.add(token.text)
                 self.at += 2
                 keywords.append((token, self._expression(1)))
             elif keywords:
