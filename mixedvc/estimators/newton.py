@@ -84,7 +84,13 @@ class Ascent:
             )
         evaluation = self.likelihood.at(theta)
         f = self.units.factor
-        return _Point(charts, theta, value, evaluation.score * f, evaluation.average_information * f[:, None] * f)
+        info = evaluation.observed_information if self._crawls() else evaluation.average_information
+        return _Point(charts, theta, value, evaluation.score * f, info * f[:, None] * f)
+
+    def _crawls(self) -> bool:
+        """Whether the last decrements shrank too slowly: the average information is far from the observed one."""
+        last = [row.decrement for row in self.rows[-3:]]
+        return self._observed or (len(last) == 3 and last[2] > 0.2 * last[1] > 0.04 * last[0])
 
     # ---- one step -------------------------------------------------------------------------------------------
 
@@ -96,6 +102,10 @@ class Ascent:
         curved = plain - _block_diagonal([c.curvature(s) for c, s in zip(at.charts, scores, strict=True)])
         return J @ at.score, plain, curved
 
+    def _watch(self) -> None:
+        """Once the average information crawls, the observed one is used to the end."""
+        self._observed = self._crawls()
+
     def step(self, at: _Point) -> tuple[_Point, float]:
         """Best damped Newton step from a point, and the decrement there; the same point where none rises."""
         gradient, plain, curved = self.model(at)
@@ -104,6 +114,7 @@ class Ascent:
         high = np.concatenate([chart.upper for chart in at.charts]) - q
         H, direction, decrement = _solve(gradient, plain, curved, low, high)
         self._record(at, decrement)
+        self._watch()
         if decrement < self.tol:
             return at, decrement
         noise = _NOISE * max(1.0, abs(at.loglik))
@@ -122,6 +133,7 @@ class Ascent:
         return at, decrement
 
     _length: float = 1.0
+    _observed: bool = False
 
     def _record(self, at: _Point, decrement: float) -> None:
         self.rows.append(TraceRow(len(self.rows), at.theta, at.loglik, decrement, self._length))
@@ -140,11 +152,40 @@ class Ascent:
                 continue
             if decrement >= max(self.tol, 1e-8):
                 return at, False, f"no step raises the criterion (decrement {decrement:.1e})"
-            released = self._release(at)
+            released = self._release(at) or self._leave_saddle(at)
             if released is None:
                 return at, True, "Newton decrement below tolerance" if decrement < self.tol else "rounding limit"
             at = released
         return at, False, f"stopped after {self.max_iter} iterations (decrement {self.rows[-1].decrement:.1e})"
+
+    def _leave_saddle(self, at: _Point) -> _Point | None:
+        """A higher point along the direction in which the criterion bends upward most; None at a maximum."""
+        _, plain, curved = self.model(at)
+        if not len(plain):
+            return None
+        scale = 1.0 / np.sqrt(np.maximum(np.diagonal(plain), 1e-12))
+        values, vectors = la.small_eigh(curved * scale[:, None] * scale)
+        if values[0] > -1e-5:
+            return None
+        q = np.concatenate([chart.q for chart in at.charts])
+        for length in (1.0, -1.0, 0.1, -0.1, 0.01, -0.01):
+            charts = [
+                c.moved(x)
+                for c, x in zip(
+                    at.charts, self._split(at.charts, self._inside(at, q + length * scale * vectors[:, 0])), strict=True
+                )
+            ]
+            theta = self.theta(charts)
+            value = self.loglik(theta)
+            if value > at.loglik + 1e-9 * max(1.0, abs(at.loglik)):
+                return self.point(charts, theta, value)
+        return None
+
+    @staticmethod
+    def _inside(at: _Point, q: Float) -> Float:
+        low = np.concatenate([chart.lower for chart in at.charts])
+        high = np.concatenate([chart.upper for chart in at.charts])
+        return np.clip(q, low, high)
 
     def _release(self, at: _Point) -> _Point | None:
         """Give a singular Σ a rank back where the dual condition asks for it."""
@@ -167,11 +208,20 @@ def _solve(gradient: Float, plain: Float, curved: Float, low: Float, high: Float
     """Hessian used, step inside the box and decrement gᵀd over what may move."""
     if not len(gradient):
         return plain, gradient, 0.0
-    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(plain), 1e-12))
-    H = curved if la.small_eigh(curved * scale[:, None] * scale)[0][0] > 1e-4 else plain
+    H = _positive(plain, curved)
     ridge = 1e-10 * np.diag(np.maximum(np.diagonal(H), 1e-12))
     direction = box_step(H + ridge, gradient, low, high)
     return H, direction, float(gradient @ direction)
+
+
+def _positive(plain: Float, curved: Float) -> Float:
+    """The curved Hessian, with the size of its curvature in the directions where it bends upward (saddles repel)."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(plain), 1e-12))
+    values, vectors = la.small_eigh(curved * scale[:, None] * scale)
+    if values[0] > 1e-4:
+        return curved
+    bent = (vectors * np.maximum(np.abs(values), 1e-3)) @ vectors.T
+    return bent / scale[:, None] / scale
 
 
 def _block_diagonal(blocks: list[Float]) -> Float:

@@ -44,7 +44,7 @@ class Evaluation(Protocol):
     @property
     def observed_information(self) -> Float: ...  # (m, m) −∂²ℓ/∂θ²
     @property
-    def cross_trace(self) -> Float: ...  # (m, m) tr(V_j T V_k): twice the derivative of tr(V_j) (PX-EM)
+    def cross_trace(self) -> Float: ...  # (m, m) tr(W V_j T V_k), W = diag(prior weights): the M step of PX-EM
     @property
     def beta_cov_gradient(self) -> Float: ...  # (m, p, p) ∂(XᵀV⁻¹X)⁻¹/∂θ_j
     def solve(self, U: Float) -> Float: ...  # V⁻¹ U, (n, c)
@@ -74,7 +74,10 @@ class Likelihood(Protocol):
         ...
 
     def moments(self) -> tuple[Float, Float]:
-        """S (m, m) and q (m,) of the moment equations (MATH: S_jk = tr(M V_j M V_k), q_j = yᵀM V_j M y)."""
+        """S (m, m) and q (m,) of the moment equations, S_jk = tr(M V_j M V_k), q_j = yᵀM V_j M y.
+
+        With prior weights W they are those of the weighted rows W^½y, W^½X, W^½V_jW^½, so that S_ee = n − p.
+        """
         ...
 
     def with_response(self, y: Float) -> Likelihood:

@@ -252,7 +252,7 @@ class GaussianEvaluation:
         y_star = self._residual_draw(sigmas[-1], rng)
         for term, u in zip(spec.terms, prior, strict=True):
             y_star = y_star + term.spread(u)
-        y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
+        y = (self.rows.Q @ self.rows.ols + self.rows.y) / self.rows.scale  # this likelihood's own response
         # the difference of two draws with one covariance, regressed on itself, has the conditional law (Matheron)
         d = (y - spec.X @ self.beta) - y_star
         Pd = self.project(d)
