@@ -15,7 +15,7 @@ from .reference import load
 from .reference.load import cases, input_or_skip, matrix, read_lower, reference
 from .tolerances import OBJECTIVE
 
-OURS = [c for c in cases() if c.split("/")[0] in {"lme4", "kinship", "vcm", "rehe"}]
+OURS = [c for c in cases() if c.split("/")[0] in {"lme4", "kinship", "openmx", "vcm", "rehe"}]
 
 
 def test_there_are_numbers_of_every_package_promised():
