@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -237,6 +238,15 @@ def all_imports() -> list[Import]:
 def test_every_file_has_a_floor():
     assert trees()
     assert {place(name) for name in trees()} <= set(FLOOR)
+
+
+def test_the_document_tells_the_same_floors():
+    text = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = {}
+    for floor, where in re.findall(r"^\| (\d) \| ([^|]*) \|", text, flags=re.M):
+        told.update({name: int(floor) for name in re.findall(r"`(\w+)(?:\.py|/)`", where)})
+    assert told == {name: FLOOR[name] for name in told}
+    assert {place(name) for name in trees()} - {"__init__", "__main__", "testing"} <= set(told)
 
 
 def test_nothing_imports_upward_or_sideways():
