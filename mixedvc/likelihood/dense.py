@@ -105,14 +105,18 @@ class DenseState:
             and bool(np.all(kernels[1].D == 1.0))
         )
 
-    def _share(self, j: int) -> float:
-        """Part of tr V that the scalar kernel j contributes: small shares lose digits in Σ θ_k V_k = V."""
-        tops = [float(np.trace(k.K)) * t[0] if isinstance(k, ScalarKernel) else 0.0 for k, t in self._zip()]
-        whole = float(np.einsum("ij,ij->", self.L, self.L))
-        return tops[j] / whole
+    @cached_property
+    def _tops(self) -> Float:
+        """θ_j tr V_j of the scalar kernels (0 for others), relative to the residual's and theirs together."""
+        traces = np.array([float(np.einsum("ii->", k.K)) if isinstance(k, ScalarKernel) else 0.0 for k in self.kernels])
+        parts = traces * [part[0] for part in self._parts]
+        residual = self.kernels[-1]
+        rest = float((self._parts[-1] @ residual.D).sum()) if isinstance(residual, DiagonalKernel) else 0.0
+        return parts / max(parts.sum() + rest, 1e-300)
 
-    def _zip(self) -> list[tuple[Kernel, Float]]:
-        return list(zip(self.kernels, self._parts, strict=True))
+    def _share(self, i: int) -> float:
+        """Part of V that the scalar kernel i contributes: small shares lose digits in Σ θ_k V_k = V."""
+        return float(self._tops[i])
 
     def traces(self) -> Float:
         return self._traces.copy()
@@ -147,6 +151,11 @@ class DenseState:
         inner[-1] -= self._extra(1)
         free = self._free_by_identity()
         direct = [j for j in range(m) if j != free]
+        if direct == [m - 1] and self._single:
+            I = np.zeros((m, m))
+            I[1, 1] = _square_norm(self.inverse)
+            _complete(I, 0, self.theta, inner)
+            return I
         W = la.symmetrize_lower(self.inverse)
         I = np.zeros((m, m))
         owners = [(kernel, j) for kernel in self.kernels for j in range(len(kernel.pairs))]
@@ -189,6 +198,12 @@ class DenseState:
 def _split(kernels: Sequence[Kernel], theta: Float) -> list[Float]:
     ends = np.cumsum([len(kernel.pairs) for kernel in kernels])
     return np.split(np.asarray(theta, dtype=np.float64), ends[:-1])
+
+
+def _square_norm(S: Float) -> float:
+    """‖A‖² of a symmetric A given by its lower triangle."""
+    flat, diagonal = contiguous(S), np.diagonal(S)
+    return 2.0 * float(np.dot(flat, flat)) - float(diagonal @ diagonal)
 
 
 def _times(W: Float, kernel: Kernel, j: int) -> Float:

@@ -173,7 +173,7 @@ def row_kernel(term: Term, basis: Float) -> Kernel:
         return HadamardKernel(basis, B, pairs)
     x = basis[:, 0]
     if np.all(x == 1.0):
-        return ScalarKernel(B)
+        return ScalarKernel(B if B.flags.c_contiguous or B.flags.f_contiguous else np.ascontiguousarray(B))
     K = B * x
     K *= x[:, None]
     return ScalarKernel(K)

@@ -71,11 +71,9 @@ def _root(term: Term) -> Float:
 
 
 def _rank(term: Term) -> int:
-    """Columns of the term's design times root, without forming it."""
-    can = term.covariance.can
-    if Can.LOW_RANK in can:
-        rank = getattr(term.covariance, "rank", None)
-        return min(term.q, int(rank)) if rank is not None else term.q
+    """Columns of the term's root of A, without forming it."""
+    if Can.LOW_RANK in term.covariance.can:
+        return min(term.q, int(getattr(term.covariance, "rank", term.q)))
     return term.q
 
 
