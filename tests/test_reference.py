@@ -78,3 +78,64 @@ def test_an_input_elsewhere_is_found_through_the_environment(monkeypatch, tmp_pa
 def test_a_lower_triangle_is_read_as_a_symmetric_matrix(tmp_path: Path):
     (tmp_path / "A.csv").write_text("1\n.5,2\n0,.25,3\n")
     np.testing.assert_array_equal(read_lower(tmp_path / "A.csv"), [[1, 0.5, 0], [0.5, 2, 0.25], [0, 0.25, 3]])
+
+
+def dense_loglik(y, X, V, reml=True):
+    """Textbook log-likelihood with lme4's constants, independent of the package."""
+    n, p = X.shape
+    inverse = np.linalg.inv(V)
+    W = X.T @ inverse @ X
+    r = y - X @ np.linalg.solve(W, X.T @ inverse @ y)
+    twice = n * np.log(2 * np.pi) + np.linalg.slogdet(V)[1] + r @ inverse @ r
+    return -0.5 * (twice + (np.linalg.slogdet(W)[1] - p * np.log(2 * np.pi) if reml else 0))
+
+
+def standardised_kernel(path: Path) -> np.ndarray:
+    """VCM's kernel: features centred, divided by their population sd and by the root of their number."""
+    W = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+    W = (W - W.mean(0)) / W.std(0)
+    return W @ W.T / W.shape[1]
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("case", [c for c in OURS if c.startswith(("vcm/", "rehe/"))])
+def test_direct_blocks_belong_to_the_inputs_kept_with_them(case, reml):
+    folder = case.rsplit("/", 1)[0]
+    block = reference(case)["direct_REML" if reml else "direct_ML"]
+
+    def table(name):
+        return np.loadtxt(input_or_skip(f"{folder}/{name}"), delimiter=",", skiprows=1, ndmin=2)
+
+    y = table("y.csv")[:, 0]
+    if folder.startswith("rehe"):
+        X, kernels = table("X.csv"), [table("K_A.csv"), table("K_C.csv")]
+    else:
+        Z = table("Z.csv")
+        X = np.column_stack([np.ones(len(y)), Z])
+        names = ["X1.csv", "X2.csv"] if "threevc" in folder else ["X.csv"]
+        kernels = [standardised_kernel(input_or_skip(f"{folder}/{name}")) for name in names]
+    V = sum(t * K for t, K in zip(block["theta"], [*kernels, np.eye(len(y))], strict=True))
+    np.testing.assert_allclose(dense_loglik(y, X, V, reml), block["loglik"], **OBJECTIVE)
+
+
+@pytest.mark.parametrize(("case", "kernels"), [("uni_y1_A", "A"), ("uni_y1_G", "G"), ("uni_y1_AG", "AG")])
+def test_gold_blocks_of_wheat_belong_to_their_inputs(case, kernels):
+    table, A, G = load.wheat()
+    known = {"A": A.to_numpy(), "G": G.to_numpy()}
+    for name, reml in (("gold_REML", True), ("gold_ML", False)):
+        block = reference(f"kinship/wheat/{case}")[name]
+        V = sum(block["vc"][k] * known[k] for k in kernels) + block["vc"]["residual"] * np.eye(len(table))
+        got = dense_loglik(table["y1"].to_numpy(), np.ones((len(table), 1)), V, reml)
+        np.testing.assert_allclose(got, block["logLik"], **OBJECTIVE)
+
+
+def test_gold_blocks_of_btdata_belong_to_their_inputs():
+    table, A = load.btdata()
+    nest = table["fosternest"].to_numpy()
+    X = np.column_stack([np.ones(len(table)), table["sex"] == "Male", table["sex"] == "UNK"]).astype(float)
+    for trait in ("tarsus", "back"):
+        block = reference(f"kinship/btdata/uni_{trait}")["gold_REML"]
+        vc = block["vc"]
+        V = vc["animal"] * A.to_numpy() + vc["fosternest"] * np.equal.outer(nest, nest)
+        V += vc["residual"] * np.eye(len(table))
+        np.testing.assert_allclose(dense_loglik(table[trait].to_numpy(), X, V), block["logLik"], **OBJECTIVE)
