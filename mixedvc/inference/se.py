@@ -1,0 +1,133 @@
+"""Covariance of variance parameters: the inverse of an information, taken where the parameters are free to move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec
+from ..errors import OptionError
+from ..estimators.base import PointEstimate
+from ..likelihood.base import Evaluation
+from ..linalg.dense import NotPositiveDefinite, inverse_psd, small_eigh
+from .parameters import jacobian, par_slices
+
+Float = NDArray[np.float64]
+KINDS = ("expected", "average", "observed")
+
+
+@dataclass(frozen=True)
+class ParameterCovariance:
+    """Large-sample covariance of the variance parameters (MATH 3).
+
+    Attributes
+    ----------
+    kind : str
+        "expected" | "average" | "observed": which information was inverted.
+    par : (n_par, n_par)
+        Covariance of the structure parameters; zero rows for those that do not move.
+    theta : (m, m)
+        The same for the linear parameters, J · par · Jᵀ.
+    se : (n_par,)
+        Standard errors of the structure parameters; NaN for parameters held fixed or at the edge of their domain.
+    free : (n_par,) bool
+    problem : str
+        Empty, or why no covariance could be given (every `se` is then NaN).
+    """
+
+    kind: str
+    par: Float
+    theta: Float
+    se: Float
+    free: NDArray[np.bool_]
+    problem: str = ""
+
+
+def information(evaluation: Evaluation, kind: str) -> Float:
+    """The (m, m) information of the linear parameters called `kind`."""
+    if kind not in KINDS:
+        raise OptionError(f"information={kind!r} is not one of {', '.join(map(repr, KINDS))}")
+    return np.asarray(getattr(evaluation, f"{kind}_information"))
+
+
+def parameter_covariance(
+    spec: ModelSpec, evaluation: Evaluation, estimate: PointEstimate, kind: str = "expected"
+) -> ParameterCovariance:
+    """Invert the information of kind `kind` over the directions in which the parameters are free to move.
+
+    A parameter held fixed or at a bound leaves the information.  A block Σ = B Bᵀ of deficient rank whose variances
+    are positive (a correlation of ±1) moves along its face: the directions B Mᵀ + M Bᵀ.
+    """
+    free = ~(estimate.at_bound | estimate.fixed)
+    D = _directions(spec, estimate, free)
+    J = jacobian(spec, estimate.par)
+    T = J @ D
+    try:
+        inner = _inverse(T.T @ information(evaluation, kind) @ T)
+        problem = ""
+    except NotPositiveDefinite:
+        inner = np.full((D.shape[1],) * 2, np.nan)
+        problem = (
+            f"the {kind} information is not positive definite here, so the data do not tell all variance components "
+            "apart (or the fit is not at a maximum): no standard errors of variances"
+        )
+    par = D @ inner @ D.T
+    se = np.where(free, np.sqrt(np.maximum(np.diagonal(par), 0.0)), np.nan)
+    return ParameterCovariance(kind, par, J @ par @ J.T, se, free, problem)
+
+
+def _inverse(information_: Float) -> Float:
+    """Inverse after scaling to a unit diagonal: units of y may be anything."""
+    if not len(information_):
+        return information_
+    diagonal = np.diagonal(information_)
+    if not (np.all(np.isfinite(information_)) and np.all(diagonal > 0)):
+        raise NotPositiveDefinite(1)
+    scale = 1.0 / np.sqrt(diagonal)
+    scaled = information_ * scale[:, None] * scale
+    if small_eigh(scaled)[0][0] < 1e-12:
+        raise NotPositiveDefinite(len(scaled))
+    return inverse_psd(scaled) * scale[:, None] * scale
+
+
+def _directions(spec: ModelSpec, estimate: PointEstimate, free: NDArray[np.bool_]) -> Float:
+    """Columns: directions in the space of structure parameters along which the estimate may move."""
+    columns = []
+    for term, of in zip(spec.all_terms, par_slices(spec), strict=True):
+        local = free[of]
+        face = None
+        if term.structure.linear and term.k > 1 and not estimate.fixed[of].any():
+            face = _face(term.structure.build(estimate.par[of]), term.structure.pairs, local)
+        block = np.eye(len(local))[:, local] if face is None else face
+        wide = np.zeros((len(free), block.shape[1]))
+        wide[of] = block
+        columns.append(wide)
+    return np.hstack(columns)
+
+
+def _face(Sigma: Float, pairs: tuple[tuple[int, int], ...], free: NDArray[np.bool_]) -> Float | None:
+    """Orthonormal tangent of the face of Σ in the coordinates `pairs`; None where the free entries move freely.
+
+    Effects of zero variance leave with their covariances; the rest of Σ, if singular, moves as B Mᵀ + M Bᵀ.
+    """
+    alive = [a for j, (a, b) in enumerate(pairs) if a == b and free[j]]
+    at_edge = [j for j, (a, b) in enumerate(pairs) if a in alive and b in alive and not free[j]]
+    if not at_edge or not alive:
+        return None
+    d = np.sqrt(np.diagonal(Sigma)[alive])
+    values, vectors = small_eigh(Sigma[np.ix_(alive, alive)] / d[:, None] / d)
+    B = d[:, None] * vectors[:, values > 1e-6] * np.sqrt(values[values > 1e-6])
+    moves = []
+    for row in range(len(alive)):
+        for column in range(B.shape[1]):
+            M = np.zeros_like(B)
+            M[row, column] = d[row]
+            full = np.zeros_like(Sigma)
+            full[np.ix_(alive, alive)] = B @ M.T + M @ B.T
+            moves.append([full[a, b] for a, b in pairs])
+    moved = np.array(moves).T
+    scale = np.array([np.sqrt(max(Sigma[a, a] * Sigma[b, b], 0.0)) or 1.0 for a, b in pairs])
+    gram, basis = small_eigh((moved / scale[:, None]) @ (moved / scale[:, None]).T)
+    return scale[:, None] * basis[:, gram > 1e-8 * gram[-1]]

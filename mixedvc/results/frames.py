@@ -1,0 +1,246 @@
+"""Frames of a point fit: variance components, random effects, and broom.mixed's tidy, glance and augment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec
+from ..errors import OptionError
+from ..estimators.base import PointEstimate
+from ..inference import intervals
+from ..inference.blup import roster
+from ..inference.parameters import Parameter, par_slices, parameters, theta_slices
+from ..inference.ratios import weights
+from ..inference.se import ParameterCovariance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .point import PointResults
+
+Float = NDArray[np.float64]
+TIDY_EFFECTS = ("fixed", "ran_pars", "ran_vals")
+TIDY_SCALES = ("sdcor", "vcov")
+
+
+def variance_frame(
+    spec: ModelSpec, estimate: PointEstimate, cov: ParameterCovariance, level: float, interval: str
+) -> pd.DataFrame:
+    """One row a variance parameter, the residual last; see `PointResults.varcomp`."""
+    import pandas as pd
+
+    rows = parameters(spec)
+    sd = sd_column(spec, estimate, rows)
+    lower, upper = _limits(rows, estimate.par, cov.se, level, interval)
+    return pd.DataFrame(
+        {
+            "group": [p.group for p in rows],
+            "effect": pd.Series([None if p.effect == p.group else p.effect for p in rows], dtype=object),
+            "effect2": pd.Series([p.effect2 for p in rows], dtype=object),
+            "variance": [np.nan if p.kind == "correlation" else v for p, v in zip(rows, estimate.par, strict=True)],
+            "sd": sd,
+            "se": cov.se,
+            "lower": lower,
+            "upper": upper,
+            "share": share_column(spec, estimate, rows),
+            "boundary": np.asarray(estimate.at_bound, dtype=bool),
+        }
+    )
+
+
+def sd_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter, ...]) -> Float:
+    """Square roots of variances; correlations in covariance rows (NaN where a variance is zero)."""
+    sigmas = spec.sigmas(estimate.theta)
+    out = np.empty(len(rows))
+    for j, (p, value) in enumerate(zip(rows, estimate.par, strict=True)):
+        if p.kind == "variance":
+            out[j] = np.sqrt(max(value, 0.0))
+        elif p.kind == "correlation":
+            out[j] = value
+        else:
+            scale = np.sqrt(sigmas[p.term][p.a, p.a] * sigmas[p.term][p.b, p.b])
+            out[j] = np.clip(value / scale, -1.0, 1.0) if scale > 0 else np.nan
+    return out
+
+
+def _limits(rows: tuple[Parameter, ...], par: Float, se: Float, level: float, interval: str) -> tuple[Float, Float]:
+    """Chi-square (or Wald) for variances, Wald for covariances, Fisher's z for correlations."""
+    lower, upper = intervals.wald(par, se, level)
+    kinds = np.array([p.kind for p in rows])
+    if interval == "chi2":
+        of = kinds == "variance"
+        lower[of], upper[of] = intervals.variance_interval(par[of], se[of], level)
+    of = kinds == "correlation"
+    lower[of], upper[of] = intervals.correlation_interval(par[of], se[of], level)
+    return lower, upper
+
+
+def share_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter, ...]) -> Float:
+    """Each parameter's part of the average variance of an observation; the column adds up to 1."""
+    contribution = weights(spec) * estimate.theta
+    out = np.full(len(rows), np.nan)
+    for term, of, at in zip(spec.all_terms, par_slices(spec), theta_slices(spec), strict=True):
+        if term.structure.linear:
+            out[of] = contribution[at]
+            continue
+        own = np.array([a == b for a, b in term.structure.pairs])
+        variances = [j for j in range(of.start, of.stop) if rows[j].kind == "variance"]
+        if len(variances) == term.k:
+            out[variances] = contribution[at][own]
+        elif len(variances) == 1:
+            out[variances] = contribution[at][own].sum()
+        others = [j for j in range(of.start, of.stop) if rows[j].kind != "variance"]
+        if len(others) == 1:
+            out[others] = contribution[at][~own].sum()
+    total = contribution.sum()
+    return out / total if total > 0 else np.full(len(rows), np.nan)
+
+
+def level_frame(spec: ModelSpec, i: int, values: Float) -> pd.DataFrame:
+    """(L, k) values of term i as a frame: levels × effects."""
+    import pandas as pd
+
+    term = spec.terms[i]
+    return pd.DataFrame(values, index=_level_index(spec, i), columns=list(term.effects))
+
+
+def covariance_frame(spec: ModelSpec, i: int, blocks: Float) -> pd.DataFrame:
+    """(L, k, k) blocks of term i as a frame: rows (level, effect), one column an effect; ``.loc[level]`` is k×k."""
+    import pandas as pd
+
+    term = spec.terms[i]
+    index = pd.MultiIndex.from_product([_level_index(spec, i), list(term.effects)], names=[term.group, "effect"])
+    return pd.DataFrame(blocks.reshape(-1, term.k), index=index, columns=list(term.effects))
+
+
+def _level_index(spec: ModelSpec, i: int) -> Any:
+    import pandas as pd
+
+    return pd.Index(roster(spec.terms[i]).labels, name=spec.terms[i].group)
+
+
+def tidy(
+    fit: PointResults, effects: tuple[str, ...] | str, scales: str, conf_int: bool, level: float, df: str
+) -> pd.DataFrame:
+    """broom.mixed's tidy: one row a term of the model."""
+    import pandas as pd
+
+    wanted = (effects,) if isinstance(effects, str) else tuple(effects)
+    for effect in wanted:
+        if effect not in TIDY_EFFECTS:
+            raise OptionError(f"effects={effect!r} is not among {', '.join(map(repr, TIDY_EFFECTS))}")
+    if scales not in TIDY_SCALES:
+        raise OptionError(f"scales={scales!r} is not one of {', '.join(map(repr, TIDY_SCALES))}")
+    parts = []
+    if "fixed" in wanted:
+        parts.append(_tidy_fixed(fit, level, df))
+    if "ran_pars" in wanted:
+        parts.append(_tidy_parameters(fit, scales, level))
+    if "ran_vals" in wanted:
+        parts += [_tidy_values(fit, i, level) for i in range(len(fit.spec.terms))]
+    columns = ["effect", "group", "level", "term", "estimate", "std.error", "statistic", "df", "p.value"]
+    columns += ["conf.low", "conf.high"] if conf_int else []
+    if "ran_vals" not in wanted:
+        columns.remove("level")
+    if "fixed" not in wanted:
+        columns = [c for c in columns if c not in ("statistic", "df", "p.value")]
+    records = [record for part in parts for record in part]
+    return pd.DataFrame(records, columns=columns)
+
+
+def _tidy_fixed(fit: PointResults, level: float, df: str) -> list[dict[str, Any]]:
+    nu = fit.df_fixed(df)
+    low, high = intervals.t_interval(fit.evaluation.beta, fit.bse.to_numpy(), nu, level)
+    t = fit.tvalues.to_numpy()
+    columns = (fit.spec.x_names, fit.evaluation.beta, fit.bse, t, nu, intervals.t_pvalue(t, nu), low, high)
+    keys = ("term", "estimate", "std.error", "statistic", "df", "p.value", "conf.low", "conf.high")
+    return [{"effect": "fixed", **dict(zip(keys, row, strict=True))} for row in zip(*columns, strict=True)]
+
+
+def _tidy_parameters(fit: PointResults, scales: str, level: float) -> list[dict[str, Any]]:
+    """Variance parameters as standard deviations and correlations (delta-method SEs), or as they are."""
+    frame = fit.variances(level=level)
+    out = []
+    for p, row in zip(parameters(fit.spec), frame.to_dict("records"), strict=True):
+        record: dict[str, Any] = {"effect": "ran_pars", "group": p.group}
+        effect = "Observation" if p.group == fit.spec.residual.name else p.effect
+        if p.kind == "variance":
+            name, sd = {"sdcor": "sd", "vcov": "var"}[scales], row["sd"]
+            record["term"] = f"{name}__{effect}"
+            if scales == "sdcor":
+                se = row["se"] / (2 * sd) if sd > 0 else np.nan
+                record |= _estimate(sd, se, np.sqrt(row["lower"]), np.sqrt(row["upper"]))
+            else:
+                record |= _estimate(row["variance"], row["se"], row["lower"], row["upper"])
+        elif scales == "sdcor" or p.kind == "correlation":
+            record["term"] = f"cor__{p.effect}.{p.effect2}"
+            record |= _estimate(*fit.correlation(p, level))
+        else:
+            record["term"] = f"cov__{p.effect}.{p.effect2}"
+            record |= _estimate(row["variance"], row["se"], row["lower"], row["upper"])
+        out.append(record)
+    return out
+
+
+def _tidy_values(fit: PointResults, i: int, level: float) -> list[dict[str, Any]]:
+    name, term = fit.spec.terms[i].name, fit.spec.terms[i]
+    u = fit.random_effects[name].to_numpy()
+    se = np.sqrt(np.maximum(fit.conditional_variances[name].to_numpy(), 0.0))
+    low, high = intervals.wald(u, se, level)
+    return [
+        {"effect": "ran_vals", "group": name, "level": label, "term": effect}
+        | _estimate(u[j, a], se[j, a], low[j, a], high[j, a])
+        for a, effect in enumerate(term.effects)
+        for j, label in enumerate(roster(term).labels)
+    ]
+
+
+def _estimate(value: float, se: float, low: float, high: float) -> dict[str, float]:
+    return {"estimate": value, "std.error": se, "conf.low": low, "conf.high": high}
+
+
+def glance(fit: PointResults) -> pd.DataFrame:
+    """broom.mixed's glance: one row a model."""
+    import pandas as pd
+
+    row: dict[str, Any] = {"nobs": fit.nobs, "sigma": float(np.sqrt(fit.scale))}
+    if fit.estimate.loglik is not None:
+        row |= {"logLik": fit.llf, "AIC": fit.aic, "BIC": fit.bic}
+        row["REMLcrit" if fit.estimate.reml else "deviance"] = -2 * fit.llf
+    row["df.residual"] = fit.nobs - fit.n_parameters
+    return pd.DataFrame([row])
+
+
+def augment(fit: PointResults, data: pd.DataFrame | None, influence: bool) -> pd.DataFrame:
+    """The data's columns with fitted values and residuals beside them, as broom.mixed names them."""
+    import pandas as pd
+
+    columns = {".fitted": fit.fittedvalues, ".resid": fit.resid, ".fixed": fit.fixed_fit}
+    if fit.spec.weights is not None:
+        columns[".weights"] = fit.padded(fit.spec.weights, "weights")
+    if fit.spec.offset is not None:
+        columns[".offset"] = fit.padded(fit.spec.offset, "offset")
+    if influence:
+        hat = leverages(fit)
+        pearson = fit.resid_values / (fit.spec.residual.basis[:, 0] * np.sqrt(fit.scale))
+        columns[".hat"] = fit.padded(hat, "hat")
+        cook = hat * (pearson / (1 - hat)) ** 2 / max(fit.spec.p, 1)
+        columns[".cooksd"] = fit.padded(cook, "cooksd")
+    added = pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}, index=fit.fittedvalues.index)
+    return added if data is None else pd.concat([data, added], axis=1)
+
+
+def leverages(fit: PointResults, chunk: int = 512) -> Float:
+    """Diagonal of H in ŷ = H y: 1 − R_ii P_ii with R the residual covariance."""
+    n = fit.spec.n
+    R = fit.spec.residual.basis[:, 0] ** 2 * fit.scale
+    out = np.empty(n)
+    for at in range(0, n, chunk):
+        some = np.arange(at, min(at + chunk, n))
+        E = np.zeros((n, len(some)))
+        E[some, np.arange(len(some))] = 1.0
+        out[some] = 1 - R[some] * np.asarray(fit.evaluation.project(E))[some, np.arange(len(some))]
+    return out

@@ -1,0 +1,500 @@
+"""Results of a point fit: names, inference and tables around the numbers of an estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec
+from ..errors import NotProvided, OptionError
+from ..estimators.base import Estimator, PointEstimate
+from ..inference import blup, fitstats, intervals, predict, ratios, simulate
+from ..inference import df as dof
+from ..inference.parameters import Parameter, parameters
+from ..inference.se import KINDS, ParameterCovariance, parameter_covariance
+from ..likelihood import choose
+from ..likelihood.base import Evaluation, Likelihood
+from . import frames, support
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from statsmodels.iolib.summary import Summary
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PointResults:
+    """A fitted model. Nothing is computed before it is asked for; what was computed is kept.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    estimate : PointEstimate
+        What the estimator returned.
+    likelihood : Likelihood or None
+        Evaluates the model at the estimate; chosen when first needed where a method ran without one.
+    estimator : Estimator, optional
+        Needed by `refit` and `test_varcomp`.
+    information : str
+        "expected" | "average" | "observed": the information behind the standard errors of variances.
+    """
+
+    spec: ModelSpec
+    estimate: PointEstimate
+    likelihood: Likelihood | None
+    estimator: Estimator | None = None
+    information: str = "expected"
+
+    def __post_init__(self) -> None:
+        if self.information not in KINDS:
+            raise OptionError(f"information={self.information!r} is not one of {', '.join(map(repr, KINDS))}")
+
+    # ---- the fit --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The likelihood at the estimate."""
+        return self._evaluator.at(self.estimate.theta)
+
+    @cached_property
+    def _evaluator(self) -> Likelihood:
+        return choose(self.spec)[0] if self.likelihood is None else self.likelihood
+
+    @property
+    def method(self) -> str:
+        return self.estimate.method
+
+    @property
+    def converged(self) -> bool:
+        return bool(self.estimate.converged)
+
+    @property
+    def is_singular(self) -> bool:
+        """Some variance is zero, or some correlation ±1."""
+        return bool(self.estimate.singular)
+
+    @property
+    def computation(self) -> str:
+        """What ran, why it was chosen and how it ended, in words."""
+        e = self.estimate
+        steps = f"{e.n_evaluations} evaluation{'s' * (e.n_evaluations != 1)}"
+        ran = f"{e.method} by the {e.likelihood} likelihood" if e.likelihood else e.method
+        parts = [f"{ran} ({e.reason})" if e.reason else ran, steps, e.message]
+        return "; ".join(part for part in parts if part)
+
+    @property
+    def nobs(self) -> int:
+        """Rows in the fit."""
+        return self.spec.n
+
+    @property
+    def df_resid(self) -> float:
+        """n − p."""
+        return float(self.spec.n - self.spec.p)
+
+    @property
+    def df_model(self) -> float:
+        """Fixed effects estimated."""
+        return float(self.spec.p)
+
+    @property
+    def n_parameters(self) -> int:
+        """Fixed effects and variance parameters estimated, as AIC and BIC count them (lme4)."""
+        return fitstats.n_parameters(self.spec, self.estimate)
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood that was maximised, with lme4's constants (restricted for REML)."""
+        if self.estimate.loglik is None:
+            raise NotProvided(
+                f"method {self.method!r} has no likelihood, so no llf, aic or bic: use method='reml' or method='ml'"
+            )
+        return float(self.estimate.loglik)
+
+    @property
+    def aic(self) -> float:
+        return fitstats.aic(self.llf, self.n_parameters)
+
+    @property
+    def bic(self) -> float:
+        return fitstats.bic(self.llf, self.n_parameters, self.spec.n)
+
+    @property
+    def scale(self) -> float:
+        """Residual variance σ_e²."""
+        return float(self.estimate.theta[-1])
+
+    # ---- fixed effects --------------------------------------------------------------------------------------
+
+    @cached_property
+    def params(self) -> pd.Series:
+        """Fixed effects."""
+        return self._fixed(self.evaluation.beta, "coef")
+
+    @cached_property
+    def bse(self) -> pd.Series:
+        """Standard errors of the fixed effects, given the variance components."""
+        return self._fixed(np.sqrt(np.diagonal(self.evaluation.beta_cov)), "std err")
+
+    @cached_property
+    def tvalues(self) -> pd.Series:
+        return (self.params / self.bse).rename("t")
+
+    @cached_property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of the fixed effects with Satterthwaite's degrees of freedom."""
+        return self._fixed(intervals.t_pvalue(self.tvalues.to_numpy(), self.df_fixed()), "P>|t|")
+
+    def df_fixed(self, method: str = "satterthwaite", contrasts: Any = None) -> Float:
+        """Degrees of freedom of each fixed effect, or of each row of `contrasts` (c, p).
+
+        `method`: "satterthwaite", "residual" (n − p) or "normal" (∞).
+        """
+        theta_cov = self.df_covariance.theta if method == "satterthwaite" else np.empty(0)
+        return dof.degrees_of_freedom(method, self.spec, self.evaluation, theta_cov, contrasts)
+
+    def conf_int(self, alpha: float = 0.05, method: str = "wald", df: str = "satterthwaite") -> pd.DataFrame:
+        """Intervals of the fixed effects, columns 0 and 1: coef ± t·se."""
+        import pandas as pd
+
+        intervals.check_method(method, ("wald",))
+        level = intervals.check_level(1 - alpha)
+        low, high = intervals.t_interval(self.evaluation.beta, self.bse.to_numpy(), self.df_fixed(df), level)
+        return pd.DataFrame({0: low, 1: high}, index=self.params.index)
+
+    def cov_params(self) -> pd.DataFrame:
+        """(XᵀV⁻¹X)⁻¹ of the fixed effects."""
+        import pandas as pd
+
+        names = list(self.spec.x_names)
+        return pd.DataFrame(self.evaluation.beta_cov, index=names, columns=names)
+
+    # ---- variance components --------------------------------------------------------------------------------
+
+    @cached_property
+    def varcomp(self) -> pd.DataFrame:
+        """Variance components, one row a parameter, each term's in vech order, the residual last.
+
+        Columns: group, effect, effect2, variance (a covariance where effect2 is given), sd (a correlation there), se,
+        lower, upper (95 %: chi-square for variances, Wald for covariances), share (part of the average variance of an
+        observation; they add up to 1), boundary.  In the correlation row of a cs or ar1 term `variance` is NaN and
+        se, lower, upper are those of the correlation.
+        """
+        return self.variances()
+
+    def variances(self, *, level: float = 0.95, interval: str = "chi2", information: str | None = None) -> pd.DataFrame:
+        """`varcomp` at another level, with "wald" intervals of variances, or by another information."""
+        level, interval = intervals.check_level(level), intervals.check_method(interval)
+        return frames.variance_frame(self.spec, self.estimate, self.covariance(information), level, interval)
+
+    def cov_varcomp(self, information: str | None = None) -> pd.DataFrame:
+        """Large-sample covariance of the variance parameters; zero rows for those that do not move."""
+        import pandas as pd
+
+        names = [p.name for p in parameters(self.spec)]
+        return pd.DataFrame(self.covariance(information).par, index=names, columns=names)
+
+    def with_information(self, information: str) -> PointResults:
+        """The same fit with standard errors of variances from another information."""
+        return replace(self, information=information)
+
+    def correlation(self, p: Parameter, level: float = 0.95) -> tuple[float, float, float, float]:
+        """Correlation of two effects of a term: estimate, delta-method SE, Fisher-z interval."""
+        return support.correlation(self, p, level)
+
+    def heritability(
+        self,
+        term: str | None = None,
+        denominator: Sequence[str] | None = None,
+        *,
+        scale: str = "variance",
+        level: float = 0.95,
+    ) -> ratios.Ratio:
+        """Share of a term's variance, with delta-method SE and logit interval; the denominator is named in it.
+
+        Parameters
+        ----------
+        term : str, optional
+            Term (``"kin"``) or one of its variances (``"id[Intercept]"``); needed unless one term has a covariance.
+        denominator : list of str, optional
+            Terms added up below the line; all terms and ``"Residual"`` by default.
+        scale : str
+            "variance": σ² as they are.  "pve": each kernel counted with its (centred) average diagonal, as GEMMA does.
+        """
+        return support.heritability(self, term, denominator, scale, intervals.check_level(level))
+
+    def derived(
+        self, function: Callable[[Mapping[str, float]], float], *, name: str = "", level: float = 0.95
+    ) -> ratios.Ratio:
+        """Any smooth function of the variance parameters (by name), with delta-method SE and Wald interval.
+
+        Names are those of `cov_varcomp`: ``fit.derived(lambda v: v["kin"] / v["Residual"])``.
+        """
+        cov = self.covariance(None)
+        level = intervals.check_level(level)
+        return ratios.delta(function, parameters(self.spec), self.estimate.par, cov.par, level=level, name=name)
+
+    def test_varcomp(self, component: str | None = None, method: str = "mixture") -> pd.DataFrame:
+        """Test that a variance is zero: likelihood ratio against the fit without the term.
+
+        Parameters
+        ----------
+        component : str, optional
+            A term with one effect; all such terms, one at a time, by default.
+        method : str
+            "mixture": ½χ²₀ + ½χ²₁; "chi2": χ²₁, conservative.
+
+        Returns
+        -------
+        DataFrame, one row a component: statistic, p_value, method, llf, llf_null.
+        """
+        return support.test_varcomp(self, component, method)
+
+    # ---- random effects -------------------------------------------------------------------------------------
+
+    @cached_property
+    def random_effects(self) -> dict[str, pd.DataFrame]:
+        """BLUPs: for each term, levels × effects.
+
+        Where the covariance knows more levels than the data, its other levels (relatives without records) are
+        predicted too, and the rows are in the covariance's order.
+        """
+        return self._by_term(lambda i: frames.level_frame(self.spec, i, blup.effects(self.spec, self.evaluation, i)))
+
+    @cached_property
+    def random_effects_cov(self) -> dict[str, pd.DataFrame]:
+        """Var(u | y, β) (lme4's condVar): rows (level, effect); ``fit.random_effects_cov["g"].loc["a"]`` is k×k."""
+        return self._by_term(lambda i: frames.covariance_frame(self.spec, i, self._conditional[i]))
+
+    @cached_property
+    def conditional_variances(self) -> dict[str, pd.DataFrame]:
+        """The diagonals of `random_effects_cov`, levels × effects."""
+        return self._by_term(lambda i: frames.level_frame(self.spec, i, np.einsum("lkk->lk", self._conditional[i])))
+
+    @cached_property
+    def pev(self) -> dict[str, pd.DataFrame]:
+        """Prediction error variances Var(û − u), the uncertainty of β̂ included."""
+        return self._by_term(lambda i: frames.level_frame(self.spec, i, np.einsum("lkk->lk", self._pev[i])))
+
+    @cached_property
+    def reliability(self) -> dict[str, pd.DataFrame]:
+        """1 − PEV/diag(G), the squared accuracy of each prediction."""
+        prior = [blup.prior_covariance(self.spec, self.estimate.theta, i) for i in range(len(self.spec.terms))]
+        return self._by_term(lambda i: frames.level_frame(self.spec, i, blup.reliability(self._pev[i], prior[i])))
+
+    # ---- rows -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def fittedvalues(self) -> pd.Series:
+        """Xβ̂ + offset + Σ Z û; NaN at dropped rows under ``missing="exclude"``."""
+        return self.padded(self._fitted, "fitted")
+
+    @cached_property
+    def resid(self) -> pd.Series:
+        """y − fittedvalues."""
+        return self.padded(self.resid_values, "resid")
+
+    @cached_property
+    def fixed_fit(self) -> pd.Series:
+        """Xβ̂ + offset."""
+        rows = predict.training_rows(self.spec, ())
+        return self.padded(predict.predict_mean(self.spec, self.evaluation, rows), "fixed")
+
+    @cached_property
+    def resid_values(self) -> Float:
+        """`resid` of the rows of the fit, unpadded."""
+        return self.spec.y - self._fitted
+
+    @cached_property
+    def _fitted(self) -> Float:
+        everything = predict.training_rows(self.spec, range(len(self.spec.terms)))
+        return predict.predict_mean(self.spec, self.evaluation, everything)
+
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        random: str | Sequence[str] = "all",
+        new_levels: str = "error",
+        se: bool = False,
+        interval: str | None = None,
+        level: float = 0.95,
+    ) -> Any:
+        """Predict rows of `newdata` (the rows of the fit by default).
+
+        Parameters
+        ----------
+        random : "all", "none" or list of term names
+            Which random terms are added; columns of the others need not be there.
+        new_levels : str
+            Levels without rows in the fit: "error"; "zero" leaves the term out for them; "conditional" predicts those
+            the known covariance knows through its cross terms, others at prior mean 0 with prior variance.
+        se : bool
+            Add standard errors of x'β̂ + z'û as a guess of x'β + z'u: Var(β̂) and Cov(β̂, û) are in them.
+        interval : "confidence" or "prediction", optional
+            The second adds the residual variance of a new observation.
+
+        Returns
+        -------
+        Series of predictions, or a DataFrame with columns predicted, se, lower, upper.
+        """
+        if interval not in (None, "confidence", "prediction"):
+            raise OptionError(f"interval={interval!r} is not one of 'confidence', 'prediction', None")
+        level = intervals.check_level(level)
+        chosen = predict.choose_terms(self.spec, random)
+        if newdata is None:
+            rows, wrap = predict.training_rows(self.spec, chosen), self.padded
+        else:
+            rows, wrap = support.new_rows(self, newdata, chosen, new_levels)
+        mean = predict.predict_mean(self.spec, self.evaluation, rows, new_levels)
+        if not se and interval is None:
+            return wrap(mean, "predicted")
+        return support.with_errors(self, rows, mean, wrap, interval, level, new_levels)
+
+    def simulate(
+        self, nsim: int = 1, *, seed: int | np.random.Generator | None = None, random: str = "new"
+    ) -> pd.DataFrame:
+        """New responses, one column a draw; ``random="new"`` draws random effects, "fitted" keeps the BLUPs."""
+        import pandas as pd
+
+        y = simulate.simulate(self.spec, self.evaluation, nsim, seed, random)
+        names = [f"sim_{j + 1}" for j in range(y.shape[1])]
+        return pd.DataFrame({name: self.padded(column, name) for name, column in zip(names, y.T, strict=True)})
+
+    def refit(self, y: Any) -> PointResults:
+        """The same model and method for another response: rows of the fit, or rows of the data it came from."""
+        if self.estimator is None:
+            raise OptionError("this result does not carry its estimator, so it cannot be refitted: use mixedvc.fit")
+        values = support.response(self.spec, y)
+        spec, likelihood = replace(self.spec, y=values.copy()), self._evaluator.with_response(values)
+        estimate = self.estimator.fit(spec, likelihood=likelihood)
+        return PointResults(spec, estimate, likelihood, self.estimator, self.information)
+
+    # ---- tables and files -----------------------------------------------------------------------------------
+
+    def summary(
+        self,
+        df: str = "satterthwaite",
+        *,
+        level: float = 0.95,
+        interval: str = "chi2",
+        information: str | None = None,
+    ) -> Summary:
+        """A statsmodels Summary: header, fixed effects, variances, notes; text, HTML and LaTeX.
+
+        Parameters
+        ----------
+        df : str
+            "satterthwaite" | "residual" | "normal": degrees of freedom of the tests of fixed effects.
+        level : float
+            Of all intervals.
+        interval : str
+            "chi2" | "wald": intervals of variances.
+        information : str, optional
+            Instead of the fit's own.
+        """
+        from .render import render
+        from .table import summary_table
+
+        return render(summary_table(self, df, intervals.check_level(level), interval, information))
+
+    def tidy(
+        self,
+        effects: str | tuple[str, ...] = ("fixed", "ran_pars"),
+        *,
+        scales: str = "sdcor",
+        conf_int: bool = False,
+        level: float = 0.95,
+        df: str = "satterthwaite",
+    ) -> pd.DataFrame:
+        """broom.mixed's tidy: effect, group, term, estimate, std.error, statistic, df, p.value [, conf.low, conf.high].
+
+        `effects` among "fixed", "ran_pars", "ran_vals"; ``scales="vcov"`` gives variances instead of sd's.
+        """
+        return frames.tidy(self, effects, scales, conf_int, intervals.check_level(level), df)
+
+    def glance(self) -> pd.DataFrame:
+        """broom.mixed's glance: nobs, sigma, logLik, AIC, BIC, REMLcrit (or deviance), df.residual."""
+        return frames.glance(self)
+
+    def augment(self, *, influence: bool = False) -> pd.DataFrame:
+        """broom.mixed's augment: the data with .fitted, .resid, .fixed; with `influence` also .hat and .cooksd."""
+        return frames.augment(self, support.used_data(self.spec), influence)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit to one file (zip of JSON and npy); `mixedvc.load` reads it back."""
+        from ..io.store import save
+
+        save(self, path)
+
+    def plot_effects(self, term: str | None = None, ax: Any = None) -> Any:
+        """Caterpillar plot of a term's random effects with their intervals."""
+        from .plots import caterpillar
+
+        return caterpillar(self, term, ax=ax)
+
+    def plot_residuals(self, ax: Any = None) -> Any:
+        """Residuals against fitted values, and their normal quantiles."""
+        from .plots import residuals
+
+        return residuals(self, ax=ax)
+
+    def plot_shares(self, ax: Any = None) -> Any:
+        """Shares of variance as bars."""
+        from .plots import varshare
+
+        return varshare(self, ax=ax)
+
+    def __repr__(self) -> str:
+        source = getattr(self.spec.source, "formula", None)
+        about = f"{getattr(source, 'source', None) or ' + '.join(t.text for t in self.spec.terms)}"
+        state = "" if self.converged else ", not converged"
+        return f"<PointResults: {about} by {self.method}, {self.nobs} rows{state}; .summary() prints it>"
+
+    # ---- helpers --------------------------------------------------------------------------------------------
+
+    def padded(self, values: Float, name: str) -> pd.Series:
+        """A row quantity as a Series; NaN at the dropped rows under ``missing="exclude"``."""
+        return support.padded(self.spec, values, name)
+
+    def _fixed(self, values: Float, name: str) -> pd.Series:
+        import pandas as pd
+
+        return pd.Series(np.array(values), index=list(self.spec.x_names), name=name)
+
+    def _by_term(self, make: Callable[[int], pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        return {term.name: make(i) for i, term in enumerate(self.spec.terms)}
+
+    @cached_property
+    def _conditional(self) -> list[Float]:
+        return [
+            blup.error_covariance(self.spec, self.evaluation, i, fixed_known=True) for i in range(len(self.spec.terms))
+        ]
+
+    @cached_property
+    def _pev(self) -> list[Float]:
+        return [blup.error_covariance(self.spec, self.evaluation, i) for i in range(len(self.spec.terms))]
+
+    @cached_property
+    def _covariances(self) -> dict[str, ParameterCovariance]:
+        return {}
+
+    def covariance(self, information: str | None = None) -> ParameterCovariance:
+        """Covariance of the variance parameters by `information` (the fit's own by default), kept once computed."""
+        kind = information or self.information
+        if kind not in self._covariances:
+            self._covariances[kind] = parameter_covariance(self.spec, self.evaluation, self.estimate, kind)
+        return self._covariances[kind]
+
+    @cached_property
+    def df_covariance(self) -> ParameterCovariance:
+        """Satterthwaite's Cov(θ̂): from the observed information (as lmerTest), else the fit's own kind."""
+        observed = self.covariance("observed")
+        return self.covariance(None) if observed.problem else observed

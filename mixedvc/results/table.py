@@ -1,0 +1,157 @@
+"""The summary as a neutral table: strings in blocks, ready for any rendering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..design.spec import ModelSpec
+from ..inference import intervals
+from ..inference.parameters import Parameter, parameters
+from .notes import notes
+from .numbers import fixed_row, info, p_value, percent, significant
+
+if TYPE_CHECKING:
+    from .point import PointResults
+
+INTERCEPT = ("Intercept", "(Intercept)")
+_METHODS = {"reml": "REML", "ml": "maximum likelihood"}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A block of cells: the first `stubs` columns are names, the others numbers."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    stubs: int
+
+
+@dataclass(frozen=True)
+class SummaryTable:
+    """A summary without a medium.
+
+    Attributes
+    ----------
+    title : str
+    banner : str
+        Empty, or a warning to be printed first.
+    header : tuple of (left, right)
+        Each side is a (name, value) pair.
+    grids : tuple of Grid
+    notes : tuple of str
+    """
+
+    title: str
+    banner: str
+    header: tuple[tuple[tuple[str, str], tuple[str, str]], ...]
+    grids: tuple[Grid, ...]
+    notes: tuple[str, ...]
+
+
+def summary_table(fit: PointResults, df: str, level: float, interval: str, information: str | None) -> SummaryTable:
+    """Everything the summary of a point fit says."""
+    intervals.check_method(interval)
+    grids = [variance_grid(fit, level, interval, information)]
+    if fit.spec.p:
+        grids.insert(0, fixed_grid(fit, df, level))
+    e = fit.estimate
+    banner = ""
+    if not e.converged:
+        why = f" ({e.message})" if e.message else ""
+        banner = f"NOT CONVERGED after {e.n_evaluations} evaluations{why}: these numbers are not an optimum."
+    return SummaryTable(title(fit), banner, header(fit), tuple(grids), notes(fit, df, interval, information))
+
+
+def title(fit: PointResults) -> str:
+    """What was fitted, and how."""
+    model = "Linear mixed model" if fit.spec.terms else "Linear model"
+    how = _METHODS.get(fit.method, fit.method)
+    if fit.estimate.fixed.all():
+        return f"{model} at given variance components ({how} criterion)"
+    return f"{model} fitted by {how}"
+
+
+def header(fit: PointResults) -> tuple[tuple[tuple[str, str], tuple[str, str]], ...]:
+    """Pairs of (name, value), left and right."""
+    spec, e = fit.spec, fit.estimate
+    left = [("Response", ", ".join(spec.y_names))]
+    if e.loglik is not None:
+        left.append(("Log-likelihood", f"{info(fit.llf, 4)} ({'REML' if e.reml else 'ML'})"))
+        left.append(("AIC, BIC", f"{info(fit.aic, 2)}, {info(fit.bic, 2)}"))
+    left.append(("Date", date.today().isoformat()))
+    right = [("Rows", f"{spec.n} ({spec.dropped.count} dropped)")]
+    if spec.terms:
+        sizes = {term.group: term.q for term in spec.terms}
+        right.append(("Groups", ", ".join(f"{group} {q}" for group, q in sizes.items())))
+    if e.likelihood:
+        right.append(("Computed by", f"{e.likelihood} likelihood"))
+    count = f"{e.n_evaluations} evaluation{'s' * (e.n_evaluations != 1)}"
+    right.append(("Converged", f"{'yes' if e.converged else 'NO'}, {count}"))
+    blank = ("", "")
+    length = max(len(left), len(right))
+    left += [blank] * (length - len(left))
+    right += [blank] * (length - len(right))
+    return tuple(zip(left, right, strict=True))
+
+
+def fixed_grid(fit: PointResults, df: str, level: float) -> Grid:
+    """Coefficients with tests and intervals."""
+    nu = fit.df_fixed(df)
+    beta, se, t = fit.evaluation.beta, fit.bse.to_numpy(), fit.tvalues.to_numpy()
+    p = intervals.t_pvalue(t, nu)
+    low, high = intervals.t_interval(beta, se, nu, level)
+    normal = df == "normal"
+    columns = ["Fixed effects", "coef", "std err", *([] if normal else ["df"])]
+    columns += ["z", "P>|z|"] if normal else ["t", "P>|t|"]
+    rows = []
+    for j, name in enumerate(fit.spec.x_names):
+        coef, err, lower, upper = fixed_row(beta[j], se[j], low[j], high[j])
+        freedom = [] if normal else [f"{nu[j]:.2f}" if nu[j] < 1e6 else "inf"]
+        rows.append((name, coef, err, *freedom, f"{t[j]:.3f}", p_value(p[j]), lower, upper))
+    return Grid((*columns, *_interval_names(level)), tuple(rows), 1)
+
+
+def variance_grid(fit: PointResults, level: float, interval: str, information: str | None) -> Grid:
+    """Variance components: each term's variances first, then its covariances."""
+    spec = fit.spec
+    frame = fit.variances(level=level, interval=interval, information=information).to_dict("records")
+    rows = parameters(spec)
+    order = sorted(range(len(rows)), key=lambda j: (rows[j].term, rows[j].kind != "variance"))
+    effects = any(t.k > 1 or t.effects[0] not in (*INTERCEPT, t.name) for t in spec.all_terms)
+    mixed = any(p.kind != "variance" for p in rows)
+    body = []
+    for j in order:
+        p, r = rows[j], frame[j]
+        stub = [_label(spec, p), *([_effect(p)] if effects else [])]
+        value = "0" if r["variance"] == 0 else significant(r["variance"])
+        limits = [significant(r["lower"]), significant(r["upper"])]
+        body.append((*stub, value, _se_cell(fit, j, r["se"]), significant(r["sd"]), *limits, percent(r["share"])))
+    numbers = ("variance", "std err", "sd | corr" if mixed else "sd", *_interval_names(level), "share")
+    return Grid(("Variances", *([""] if effects else []), *numbers), tuple(body), 2 if effects else 1)
+
+
+def _se_cell(fit: PointResults, j: int, se: float) -> str:
+    if fit.estimate.fixed[j]:
+        return "fixed"
+    return "boundary" if fit.estimate.at_bound[j] else significant(se)
+
+
+def _label(spec: ModelSpec, p: Parameter) -> str:
+    return spec.all_terms[p.term].label
+
+
+def _effect(p: Parameter) -> str:
+    if p.effect == p.group:
+        return ""
+    if p.effect2 is None:
+        return p.effect
+    return f"{p.effect}, {p.effect2}" if p.kind == "covariance" else f"corr. of {p.effect} and {p.effect2}"
+
+
+def _interval_names(level: float) -> tuple[str, str]:
+    tail = (1 - level) / 2
+    return f"[{np.round(tail, 6):g}", f"{np.round(1 - tail, 6):g}]"
