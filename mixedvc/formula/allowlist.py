@@ -167,6 +167,8 @@ def column(node: Name, source: str) -> str:
     """The column that a name stands for."""
     if not node.quoted and node.name in _WORDS:
         _fail(f"{node.name} is a constant; back-quote it if a column has this name", source, node)
+    if not node.quoted and node.name == "lambda":
+        _fail("functions cannot be written in a formula; back-quote lambda if a column has this name", source, node)
     return node.name
 
 

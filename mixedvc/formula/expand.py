@@ -163,7 +163,7 @@ class Algebra:
         if node.op in ("|", "||"):
             what = "a bar term can only be added, in parentheses of its own: … + (1 | g)"
         else:
-            what = f"'{node.op}' is arithmetic: put it into I(…)"
+            what = f"'{'%%' if node.op == '%' else node.op}' is arithmetic: put it into I(…)"
         raise FormulaError(what, self.source, node.at, node.at + len(node.op))
 
     def _fail(self, message: str, node: Node) -> NoReturn:

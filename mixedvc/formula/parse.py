@@ -121,6 +121,8 @@ def _tilde(source: str, tokens: list[Token]) -> int:
 
 def _response(node: Node, source: str) -> tuple[str, ...]:
     """Canonical text of each response."""
+    if is_bar(node):
+        raise FormulaError("a bar term cannot be a response", source, node.start, node.stop)
     while isinstance(node, Paren):
         node = node.inner
     if not (isinstance(node, Call) and node.name == "cbind"):
@@ -140,8 +142,6 @@ def _response(node: Node, source: str) -> tuple[str, ...]:
 
 
 def _one_response(node: Node, source: str) -> str:
-    if is_bar(node):
-        raise FormulaError("a bar term cannot be a response", source, node.start, node.stop)
     if isinstance(node, Name):
         if node.name == "." and not node.quoted:
             raise FormulaError("'.' cannot be a response", source, node.start, node.stop)

@@ -88,9 +88,9 @@ def _ambiguous(bar: BarTerm) -> NoReturn:
 
 def _unknown_last(bar: BarTerm, columns: Collection[str], covs: Collection[str]) -> NoReturn:
     last = bar.group[-1]
-    near = _near(last, [*columns, *covs])
+    near = _near(last, [*columns, *covs]) or "."
     raise BindError(
-        f"{bar.text}: {last!r} is neither a column of the data nor a name in cov={near}. "
+        f"{bar.text}: {last!r} is neither a column of the data nor a name in cov={near} "
         f"Columns: {_list(columns)}; cov=: {_list(covs) if covs else 'nothing'}"
     )
 
@@ -106,13 +106,12 @@ def _no_column(bar: BarTerm, name: str, cov: str | None, columns: Collection[str
         remedy = f"; {name!r} is a covariance in cov=: write {spelled}"
         if not rest:
             remedy += f" (one level per row), or gr(column, cov={quote(name)}) with the column of its labels"
-    raise BindError(
-        f"{bar.text}: no column is called {name!r}{_near(name, columns)}{remedy}. Columns: {_list(columns)}"
-    )
+    what = f"{bar.text}: no column is called {name!r}{_near(name, columns)}{remedy}"
+    raise BindError(f"{what}{'' if what.endswith('?') else '.'} Columns: {_list(columns)}")
 
 
 def _near(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, [k for k in known if isinstance(k, str)], n=2, cutoff=0.5)
+    near = difflib.get_close_matches(name, [k for k in known if isinstance(k, str)], n=2)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
