@@ -157,23 +157,25 @@ print(table.round(4).to_string())
 # %% [markdown]
 # - ACE and AE have the same likelihood: C adds nothing.
 # - CE is far worse: shared environment alone does not explain why MZ pairs are so much more alike.
-# - ADE is better than AE. Two variances at or near zero cannot be tested by χ² with one degree of freedom:
-#   under the hypothesis D = 0 the estimate is on the boundary half of the time. The reference distribution is
-#   half a point mass at 0 and half a χ²₁, so the p-value is half of the usual one.
+# - ADE is better than AE. To ask whether D is zero, do not take χ² with one degree of freedom: if D is zero, its
+#   estimate lies on the boundary half of the time. The reference distribution is half a point mass at 0 and half
+#   a χ²₁, so the p-value is half of the usual one. `test_varcomp` fits the model without the term and does this.
 
 # %%
+test = fits["ADE"].test_varcomp("person:D")
+print(test.T)
 statistic = 2 * (fits["ADE"].llf - fits["AE"].llf)
-print(f"D = 0: likelihood ratio {statistic:.2f}, p = {chi2.sf(statistic, 1) / 2:.1e}")
+print(f"by hand: likelihood ratio {statistic:.2f}, p = {chi2.sf(statistic, 1) / 2:.1e}")
 
 # %% [markdown]
-# With dominance in the model, "heritability" has two meanings: narrow, A / (A + D + E), and broad, (A + D) /
-# (A + D + E). The first is poorly determined by twins alone, because A and D differ only in what they predict
-# for DZ pairs; the broad one is well determined.
+# With dominance in the model, "heritability" has two meanings: narrow, A / (A + D + E), and broad,
+# (A + D) / (A + D + E). Twins alone determine the first poorly, because A and D differ only in what they predict
+# for DZ pairs, and the second well: compare the standard errors. `derived` gives any function of the variances
+# with its standard error.
 
 # %%
-ade = fits["ADE"].varcomp["variance"].to_numpy()
-print(f"narrow {ade[0] / ade.sum():.3f}, broad {ade[:2].sum() / ade.sum():.3f}")
-print(f"by AE {fits['AE'].varcomp['share'].iloc[0]:.3f}")
+print(fits["ADE"].derived(lambda v: v["person:A"] / sum(v.values()), name="narrow"))
+print(fits["ADE"].derived(lambda v: (v["person:A"] + v["person:D"]) / sum(v.values()), name="broad"))
 
 # %% [markdown]
 # ## The same numbers elsewhere
@@ -188,3 +190,4 @@ for name, loglik in openmx.items():
 assert ace.varcomp["boundary"].tolist() == [False, True, False]
 assert ace.varcomp["variance"].iloc[1] == 0
 assert abs(same.llf - ace.llf) < 1e-7
+np.testing.assert_allclose(test["statistic"], statistic, rtol=1e-6, atol=0)
