@@ -7,9 +7,10 @@ unstructured block moves on a face: Σ = B Bᵀ with B lower trapezoidal of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,20 +69,106 @@ class BoxChart:
         return self._jacobian_at(self.q)
 
     def curvature(self, score: Float) -> Float:
-        n = len(self.q)
         if self.structure.linear:
-            return np.zeros((n, n))
-        C = np.empty((n, n))
-        for i in range(n):
-            h = 1e-6 * max(1.0, abs(self.q[i]))
-            up, down = self.q.copy(), self.q.copy()
-            up[i] = min(up[i] + h, self.upper[i])
-            down[i] = max(down[i] - h, self.lower[i])
-            C[i] = (self._jacobian_at(up) - self._jacobian_at(down)) @ score / (up[i] - down[i])
-        return 0.5 * (C + C.T)
+            return np.zeros((len(self.q),) * 2)
+        return numeric_curvature(self._jacobian_at, self.q, score, self.lower, self.upper)
 
     def moved(self, q: Float) -> BoxChart:
         return BoxChart(self.structure, q)
+
+
+@dataclass(frozen=True)
+class SdChart:
+    """Patterned Σ = D R(ρ) D in standard deviations and ρ, where it is smooth up to and at a zero variance."""
+
+    structure: Any
+    q: Float  # (n_par,) standard deviation(s), then ρ
+
+    @cached_property
+    def lower(self) -> Float:
+        return self.structure.bounds()[0]
+
+    @cached_property
+    def upper(self) -> Float:
+        return self.structure.bounds()[1]
+
+    def parameters(self) -> Float:
+        """Variances and ρ."""
+        return np.append(self.q[:-1] ** 2, self.q[-1])
+
+    def sigma(self, q: Float) -> Float:
+        return self.structure.build(np.append(q[:-1] ** 2, q[-1]))
+
+    def _jacobian_at(self, q: Float) -> Float:
+        k = self.structure.k
+        R, dR = self.structure.correlation(q[-1])
+        d = np.broadcast_to(q[:-1], (k,)) if len(q) == 2 else q[:-1]
+        G = np.zeros((k + 1, k, k))
+        for a in range(k):
+            G[a, a, :] += R[a] * d
+            G[a, :, a] += R[a] * d
+        G[k] = d[:, None] * dR * d
+        if len(q) == 2:
+            G = np.stack([G[:k].sum(0), G[k]])
+        first, second = np.array(self.structure.pairs).T
+        return G[:, first, second]
+
+    def jacobian(self) -> Float:
+        return self._jacobian_at(self.q)
+
+    def curvature(self, score: Float) -> Float:
+        return numeric_curvature(self._jacobian_at, self.q, score, self.lower, self.upper)
+
+    def moved(self, q: Float) -> SdChart:
+        return SdChart(self.structure, q)
+
+
+@dataclass(frozen=True)
+class EigenChart:
+    """Homogeneous compound symmetry in its two eigenvalues σ²(1 + (k−1)ρ) and σ²(1 − ρ), where it is linear."""
+
+    structure: Any
+    q: Float  # (2,) both at least zero
+
+    lower = np.zeros(2)
+    upper = np.full(2, INF)
+
+    @cached_property
+    def _map(self) -> Float:
+        k = self.structure.k
+        on = np.array([a == b for a, b in self.structure.pairs])
+        return np.stack([np.full(len(on), 1.0 / k), np.where(on, (k - 1.0) / k, -1.0 / k)])
+
+    def parameters(self) -> Float:
+        """Variance and ρ (0 where the variance is zero)."""
+        k = self.structure.k
+        variance = (self.q[0] + (k - 1) * self.q[1]) / k
+        return np.array([variance, (self.q[0] - self.q[1]) / (k * variance) if variance > 0 else 0.0])
+
+    def sigma(self, q: Float) -> Float:
+        k = self.structure.k
+        return (q[0] - q[1]) / k + q[1] * np.eye(k)
+
+    def jacobian(self) -> Float:
+        return self._map
+
+    def curvature(self, score: Float) -> Float:
+        return np.zeros((2, 2))
+
+    def moved(self, q: Float) -> EigenChart:
+        return EigenChart(self.structure, q)
+
+
+def numeric_curvature(jacobian: Callable[[Float], Float], q: Float, score: Float, lower: Float, upper: Float) -> Float:
+    """Σ_j score_j ∇²θ_j by differences of the Jacobian inside the bounds."""
+    n = len(q)
+    C = np.empty((n, n))
+    for i in range(n):
+        h = 1e-6 * max(1.0, abs(q[i]))
+        up, down = q.copy(), q.copy()
+        up[i], down[i] = min(up[i] + h, upper[i]), max(down[i] - h, lower[i])
+        C[i] = (jacobian(up) - jacobian(down)) @ score / (up[i] - down[i])
+    return 0.5 * (C + C.T)
 
 
 @dataclass(frozen=True)
@@ -235,4 +322,14 @@ def chart_for(structure: Structure, Sigma: Float) -> Chart:
     """The chart in which a term starts at Σ (interior)."""
     if structure.name == "us" and structure.k > 1:
         return face_at(structure, Sigma, 1e-5)
-    return BoxChart(structure, structure.start(Sigma))
+    return box_chart(structure, structure.start(Sigma))
+
+
+def box_chart(structure: Any, par: Float) -> Chart:
+    """The chart in which a structure that is not free moves inside its bounds, from its parameters."""
+    if structure.name == "cs" and structure.hom:
+        k, (variance, rho) = structure.k, par
+        return EigenChart(structure, variance * np.array([1.0 + (k - 1) * rho, 1.0 - rho]))
+    if hasattr(structure, "correlation") and not structure.hom:
+        return SdChart(structure, np.append(np.sqrt(par[:-1]), par[-1]))
+    return BoxChart(structure, par)

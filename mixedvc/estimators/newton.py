@@ -20,7 +20,7 @@ from ..likelihood.base import Likelihood
 from ..linalg import dense as la
 from ..progress import Progress
 from .base import PointEstimate, TraceRow
-from .charts import Chart, FaceChart, FixedChart
+from .charts import Chart, EigenChart, FaceChart, FixedChart, SdChart
 from .quadratic import box_step
 from .start import Units
 
@@ -285,7 +285,10 @@ def _parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[Float
     if isinstance(chart, FixedChart):
         return scale_parameters(structure, chart.par, units, i, up=True), np.zeros(structure.n_par, dtype=bool)
     edge = (chart.q <= chart.lower) | (chart.q >= chart.upper)
-    return scale_parameters(structure, chart.q, units, i, up=True), edge
+    if isinstance(chart, EigenChart) and edge.any():
+        edge = np.array([edge.all(), True])
+    own = chart.parameters() if isinstance(chart, (SdChart, EigenChart)) else chart.q
+    return scale_parameters(structure, own, units, i, up=True), edge
 
 
 def scale_parameters(structure: object, par: Float, units: Units, i: int, *, up: bool) -> Float:

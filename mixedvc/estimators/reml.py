@@ -16,7 +16,7 @@ from ..likelihood import choose
 from ..likelihood.base import Likelihood
 from ..progress import Progress
 from .base import PointEstimate, estimators
-from .charts import BoxChart, Chart, FixedChart, chart_for, face_at
+from .charts import Chart, FixedChart, box_chart, chart_for, face_at
 from .given import given_parameters
 from .newton import Ascent, estimate_from, scale_parameters
 from .start import Units, moment_start, units_of
@@ -157,7 +157,7 @@ def _charts(
         elif i in begin:
             par = scale_parameters(structure, begin[i], units, i, up=False)
             interior = structure.name == "us" and structure.k > 1
-            charts.append(face_at(structure, structure.build(par), 1e-12) if interior else BoxChart(structure, par))
+            charts.append(face_at(structure, structure.build(par), 1e-12) if interior else box_chart(structure, par))
         else:
             charts.append(chart_for(structure, sigmas[i]))
     return charts

@@ -82,7 +82,8 @@ class CompoundSymmetry:
     def bounds(self) -> tuple[Float, Float]:
         return _pattern_bounds(self.n_par, -1.0 / (self.k - 1))
 
-    def _correlation(self, rho: float) -> tuple[Float, Float]:
+    def correlation(self, rho: float) -> tuple[Float, Float]:
+        """R(ρ) and dR/dρ, (k, k) each."""
         off = 1.0 - np.eye(self.k)
         return np.eye(self.k) + rho * off, off
 
@@ -94,10 +95,10 @@ class CompoundSymmetry:
         return np.append([v.mean()] if self.hom else v, rho)
 
     def build(self, par: Float) -> Float:
-        return _Pattern(self.k, self.hom).build(par, self._correlation(par[-1])[0])
+        return _Pattern(self.k, self.hom).build(par, self.correlation(par[-1])[0])
 
     def gradient(self, par: Float) -> Float:
-        return _Pattern(self.k, self.hom).gradient(par, *self._correlation(par[-1]))
+        return _Pattern(self.k, self.hom).gradient(par, *self.correlation(par[-1]))
 
 
 @structures.register("ar1")
@@ -130,7 +131,8 @@ class Autoregressive:
     def bounds(self) -> tuple[Float, Float]:
         return _pattern_bounds(self.n_par, -1.0)
 
-    def _correlation(self, rho: float) -> tuple[Float, Float]:
+    def correlation(self, rho: float) -> tuple[Float, Float]:
+        """R(ρ) and dR/dρ, (k, k) each."""
         lag = np.abs(np.subtract.outer(np.arange(self.k), np.arange(self.k)))
         R = np.power(float(rho), lag)
         dR = np.where(lag > 0, lag * np.power(float(rho), np.maximum(lag - 1, 0)), 0.0)
@@ -142,10 +144,10 @@ class Autoregressive:
         return np.append([v.mean()] if self.hom else v, min(max(rho, -0.9), 0.9))
 
     def build(self, par: Float) -> Float:
-        return _Pattern(self.k, self.hom).build(par, self._correlation(par[-1])[0])
+        return _Pattern(self.k, self.hom).build(par, self.correlation(par[-1])[0])
 
     def gradient(self, par: Float) -> Float:
-        return _Pattern(self.k, self.hom).gradient(par, *self._correlation(par[-1]))
+        return _Pattern(self.k, self.hom).gradient(par, *self.correlation(par[-1]))
 
 
 def _pattern_names(effects: tuple[str, ...], hom: bool, other: str) -> tuple[tuple[str, str | None], ...]:
