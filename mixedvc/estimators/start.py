@@ -50,6 +50,10 @@ def units_of(spec: ModelSpec, variance: float) -> Units:
     for term in spec.all_terms:
         diagonal = term.covariance.diagonal(term.positions)[term.codes]
         size = np.sqrt(np.mean(term.basis**2 * diagonal[:, None], axis=0))
+        structure = term.structure
+        if not structure.linear and structure.n_par <= structure.k:
+            # D Σ D stays in a family with one common variance only where D is a multiple of the identity
+            size = np.full(term.k, np.sqrt(np.mean(size**2)))
         sizes.append(np.where(size > 0, size, 1.0))
     factor = np.array([variance / (sizes[w.term][w.a] * sizes[w.term][w.b]) for w in spec.index])
     return Units(variance, tuple(sizes), factor)
