@@ -1,1 +1,34 @@
-"""Variance-components mixed models: lme4 formulas, known covariances, exchangeable estimators."""
+"""Variance-components mixed models: lme4 formulas, known covariances, exchangeable estimators.
+
+    import mixedvc as mv
+    fit = mv.fit("y ~ x + (1 | kin:A)", data, cov={"A": A})
+    print(fit.summary())
+"""
+
+from __future__ import annotations
+
+from . import errors
+from .api import fit, load, model
+from .covariance import Dense, Features, Identity, Kronecker, Precision, Sparse, pedigree
+from .estimators import ML, REML, estimators
+from .io.datasets import load_data
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "ML",
+    "REML",
+    "Dense",
+    "Features",
+    "Identity",
+    "Kronecker",
+    "Precision",
+    "Sparse",
+    "errors",
+    "estimators",
+    "fit",
+    "load",
+    "load_data",
+    "model",
+    "pedigree",
+]
