@@ -100,6 +100,8 @@ def _no_column(bar: BarTerm, name: str, cov: str | None, columns: Collection[str
     if cov is not None and len(bar.group) - bar.may_be_cov == 1:
         rows = bar_text(bar.effects, (ROWS,), cov, bar.structure, bar.options)
         remedy = f"; to let every row of the data be a level of {cov!r}, write {rows}"
+    elif name in covs and cov is not None:
+        remedy = f"; {name!r} and {cov!r} are both covariances in cov=: a term has one, so write one term for each"
     elif name in covs:
         rest = tuple(g for g in bar.group if g != name)
         spelled = bar_text(bar.effects, rest or (ROWS,), name, bar.structure, bar.options)

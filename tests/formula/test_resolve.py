@@ -58,6 +58,7 @@ def test_a_missing_column_names_the_nearest_one_and_the_spelling_for_rows():
         ("(1|gr(line, cov=GG))", "no covariance is called 'GG'; did you mean 'G'?"),
         ("(1|A:line)", "'A' is a covariance in cov=: write (1 | gr(line, cov=A))"),
         ("(1|A)", "write (1 | gr(rows, cov=A)) (one level per row), or gr(column, cov=A)"),
+        ("(1|line:A:G)", "'A' and 'G' are both covariances in cov=: a term has one"),
         ("(1|rows)", "no column is called 'rows'"),
         ("(1|line/nest)", "(1 | gr(line:nest)): no column is called 'nest'"),
     ],
