@@ -1,1 +1,3 @@
+"""Results: numbers of a fit with names, inference, tables and pictures."""
 
+from . import stored as _stored  # noqa: F401  (registers how point results are saved)

@@ -1,0 +1,318 @@
+"""The command line: ``mixedvc fit FORMULA TABLE``, ``mixedvc data``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import MixedVCError, MixedVCWarning, OptionError
+
+DONE, FAILED, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+
+_ABOUT = """\
+Fit variance-components mixed models with lme4 formulas and known covariances.
+
+  mixedvc fit FORMULA TABLE   fit a model, print its summary, write results
+  mixedvc data                list the data sets that come with mixedvc
+  mixedvc fit --help          all options, the formula language and examples
+"""
+
+_FIT = """\
+Fit a mixed model and print its summary.
+
+FORMULA is lme4's, in quotation marks, plus known covariances:
+  y ~ x + (1 | g)               one effect for every level of g
+  y ~ x + (x | g)               intercept and slope of x, correlated
+  y ~ x + (x || g)              … uncorrelated
+  y ~ x + (1 | a/b)             b within a
+  y ~ x + (1 | id:A)            levels of id have the covariance A given by --cov A=FILE
+  y ~ x + (1 | gr(id, cov=A))   the same, spelt out
+
+TABLE is a csv, tsv or parquet file (compressed or not; it is recognised by its content), or the name of a data set that
+comes with mixedvc (see 'mixedvc data'). The first line names the columns. 'NA' and empty cells are missing. Columns of
+numbers are numbers, others factors; numbers padded with zeros (007) stay text; C(x) in the formula makes a factor of x.
+"""
+
+_EXAMPLES = """\
+examples:
+  mixedvc fit "Reaction ~ Days + (Days | Subject)" sleepstudy
+  mixedvc fit "yield ~ block + (1 | line:G)" trial.csv --cov G=kinship.csv.gz --json fit.json
+  mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv
+  mixedvc fit "y ~ x + (1 | g)" table.tsv --method ml --df normal --tidy fit.csv --ranef blups.csv
+  mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv \\
+      --fixed-varcomp animal=20 --fixed-varcomp residual=40
+
+exit status: 0 fitted; 2 an error, explained on one line of standard error; 3 the method did not converge (results are
+still printed and written). Warnings go to standard error, one line each.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 done, 2 an error (one message on standard error), 3 not converged, 130 interrupted.
+    """
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    if not hasattr(arguments, "run"):
+        parser.print_help()
+        return DONE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", MixedVCWarning)
+            warnings.showwarning = _show_warning
+            return int(arguments.run(arguments))
+    except MixedVCError as error:
+        print(f"mixedvc: error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("mixedvc: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `mixedvc … | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    text = " ".join(str(message).split())
+    print(f"mixedvc: warning: {text}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="mixedvc", description=_ABOUT, formatter_class=form, usage="mixedvc COMMAND …"
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    fit = commands.add_parser(
+        "fit", help="fit a model", description=_FIT, epilog=_EXAMPLES, formatter_class=form, allow_abbrev=False
+    )
+    _fit_arguments(fit)
+    fit.set_defaults(run=_fit)
+    data = commands.add_parser(
+        "data", help="list the data sets", description="List the data sets that come with mixedvc."
+    )
+    data.set_defaults(run=_data)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Look the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from .io.archive import versions
+
+        print(f"mixedvc {versions()['mixedvc']}")
+        parser.exit()
+
+
+def _fit_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("formula", metavar="FORMULA", help="the model, in quotation marks")
+    parser.add_argument("table", metavar="TABLE", help="a file, or the name of a data set")
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--cov",
+        action="append",
+        default=[],
+        metavar="A=FILE",
+        help="known covariance A: a labelled square matrix (csv, tsv, npz) or a pedigree table (columns id, sire, dam)",
+    )
+    model.add_argument("--weights", metavar="COLUMN", help="prior weights: residual variance σ²/weight")
+    model.add_argument("--offset", metavar="COLUMN", help="a known part of the mean")
+    model.add_argument(
+        "--missing",
+        choices=("omit", "exclude", "fail"),
+        default="omit",
+        help="rows with missing cells: left out, left out but kept as gaps in --json, or an error (default: omit)",
+    )
+    model.add_argument(
+        "--contrasts",
+        action="append",
+        default=[],
+        metavar="F=KIND",
+        help="treatment, sum, helmert or poly for factor F",
+    )
+    model.add_argument("--na", action="append", metavar="TEXT", help="cells that mean missing, instead of NA and empty")
+    model.add_argument("--text", action="append", default=[], metavar="COLUMN", help="keep this column as text")
+    method = parser.add_argument_group("method")
+    method.add_argument(
+        "--method", default="reml", metavar="NAME", help="reml (default), ml or another registered name"
+    )
+    method.add_argument(
+        "--fixed-varcomp", action="append", default=[], metavar="TERM=VALUE", help="hold a component at a value"
+    )
+    method.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method, e.g. tol=1e-10"
+    )
+    method.add_argument("--seed", type=int, metavar="N", help="seed of methods that draw")
+    method.add_argument("--threads", type=int, metavar="N", help="threads of the linear algebra")
+    shown = parser.add_argument_group("tables")
+    shown.add_argument(
+        "--df",
+        default="satterthwaite",
+        metavar="KIND",
+        help="satterthwaite (default), residual or normal: tests of fixed",
+    )
+    shown.add_argument("--level", type=float, default=0.95, metavar="P", help="of all intervals (default: 0.95)")
+    shown.add_argument("--quiet", action="store_true", help="do not print the summary")
+    shown.add_argument("--explain", action="store_true", help="print first how the formula was read")
+    out = parser.add_argument_group("output files")
+    out.add_argument("--json", metavar="OUT", help="all results as JSON, unrounded ('-' for standard output)")
+    out.add_argument("--tidy", metavar="OUT", help="fixed effects and variance components as csv")
+    out.add_argument("--ranef", metavar="OUT", help="predicted random effects as csv")
+    out.add_argument("--save", metavar="OUT", help="the fit itself, for mixedvc.load in Python (usually .mvc)")
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from .io.datasets import load_data, names
+
+    listed = [(name, load_data(name)) for name in names()]
+    width = max(len(name) for name, _ in listed)
+    for name, frame in listed:
+        print(f"{name:<{width}}  {len(frame):>6} rows: {', '.join(frame.columns)}")
+    print("\nUse a name in the place of TABLE, or mixedvc.load_data(name) in Python. Sources: data/README.md")
+    return DONE
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from .api import fit_spec, model
+    from .io.covariance_files import with_files
+
+    _check_outputs(arguments)
+    table = _table(arguments)
+    cov = with_files(arguments.formula, table.columns, table, _pairs(arguments.cov, "--cov"))
+    contrasts = _pairs(arguments.contrasts, "--contrasts")
+    fixed = _values(arguments.fixed_varcomp, "--fixed-varcomp")
+    spec = model(
+        arguments.formula,
+        table,
+        cov=cov or None,
+        weights=arguments.weights,
+        offset=arguments.offset,
+        missing=arguments.missing,
+        contrasts=contrasts or None,
+    )
+    if arguments.explain:
+        print(spec.explain(), end="\n\n")
+    results = fit_spec(
+        spec,
+        arguments.method,
+        fixed_varcomp=fixed or None,
+        threads=arguments.threads,
+        seed=arguments.seed,
+        **_values(arguments.option, "--option"),
+    )
+    _write(results, arguments)
+    return DONE if results.converged else NOT_CONVERGED
+
+
+def _table(arguments: argparse.Namespace) -> Any:
+    from .io.datasets import load_data, names
+    from .io.tables import NA, read_table
+
+    plain_name = os.sep not in arguments.table and not Path(arguments.table).exists()
+    if plain_name and arguments.table in names():
+        return load_data(arguments.table)
+    if plain_name and "." not in arguments.table:
+        load_data(arguments.table)  # raises: lists the data sets, the nearest first
+    return read_table(arguments.table, na=tuple(arguments.na or NA), text=arguments.text)
+
+
+def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    """``["A=x"]`` as a dictionary."""
+    made: dict[str, str] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not (name.strip() and equals and value.strip()):
+            raise OptionError(f"{option} {item!r}: write NAME=VALUE, e.g. {option} A=…")
+        if name.strip() in made:
+            raise OptionError(f"{option} gives {name.strip()!r} twice")
+        made[name.strip()] = value.strip()
+    return made
+
+
+def _values(given: Sequence[str], option: str) -> dict[str, Any]:
+    """``["a=2", "b=[[1, 0], [0, 1]]", "c=text"]`` with numbers, lists and truth values read as JSON."""
+    return {name: _value(text) for name, text in _pairs(given, option).items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Two outputs in one file, or a folder that does not exist, are noticed before the work, not after it."""
+    seen: dict[str, str] = {}
+    for option in ("json", "tidy", "ranef", "save"):
+        path = getattr(arguments, option)
+        if path is None or (option == "json" and path == "-"):
+            continue
+        folder = Path(path).expanduser().resolve().parent
+        if not folder.is_dir():
+            raise OptionError(f"--{option} {path}: the folder {str(folder)!r} does not exist")
+        where = str(Path(path).expanduser().resolve())
+        if where in seen:
+            raise OptionError(f"--{seen[where]} and --{option} both write {path!r}")
+        if Path(arguments.table).exists() and Path(arguments.table).resolve() == Path(where):
+            raise OptionError(f"--{option} would overwrite the table {path!r}")
+        seen[where] = option
+
+
+def _write(results: Any, arguments: argparse.Namespace) -> None:
+    from .results.plain import as_plain
+
+    if not arguments.quiet and arguments.json != "-":
+        print(results.summary(df=arguments.df, level=arguments.level))
+    if arguments.json is not None:
+        _json(as_plain(results, df=arguments.df, level=arguments.level), arguments.json)
+    if arguments.tidy is not None:
+        _csv(results.tidy(conf_int=True, level=arguments.level, df=arguments.df), arguments.tidy)
+    if arguments.ranef is not None:
+        _csv(results.tidy("ran_vals", conf_int=True, level=arguments.level), arguments.ranef)
+    if arguments.save is not None:
+        results.save(arguments.save)
+
+
+def _json(values: Any, path: str) -> None:
+    text = json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    if path == "-":
+        print(text, end="")
+    else:
+        _file(path, lambda stream: stream.write(text.encode()))
+
+
+def _csv(frame: Any, path: str) -> None:
+    _file(path, lambda stream: stream.write(frame.to_csv(index=False, na_rep="NA").encode()))
+
+
+def _file(path: str, write: Callable[[BinaryIO], Any]) -> None:
+    from .io.atomic import write_whole
+
+    write_whole(path, write, MixedVCError)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

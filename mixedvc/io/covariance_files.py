@@ -1,0 +1,61 @@
+"""Paths given as known covariances become covariances, with labels of the type that the data's ids have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import Any
+
+from ..formula.parse import parse
+from ..formula.resolve import resolve
+from ..structures import structures
+from .labelled import read_covariance
+
+
+def with_files(formula: str, columns: Iterable[str], data: Any, cov: Mapping[str, Any]) -> dict[str, Any]:
+    """`cov` with every path in it read by `labelled.read_covariance`.
+
+    Text in a file does not say whether ``12`` is a number or a name; the data do.  Labels stay text where the
+    grouping factor of the term is text (or an interaction, whose levels are text), and become integers where it holds
+    numbers.
+
+    Parameters
+    ----------
+    formula : str
+    columns : iterable of str
+        Names of the columns of `data`.
+    data : table
+        Anything whose columns ``data[name]`` can be iterated.
+    cov : mapping of str to covariance or path
+
+    Raises
+    ------
+    FormulaError, BindError
+        A formula that cannot be read.
+    CovarianceError, DataError
+        See `labelled.read_covariance`.
+    """
+    files = {name: value for name, value in cov.items() if isinstance(value, str | PathLike)}
+    if not files:
+        return dict(cov)
+    bars = resolve(parse(formula, structures.names()), list(columns), tuple(cov))
+    text = {bar.cov for bar in bars if bar.cov in files and _is_text(bar.group, data)}
+    return {
+        name: read_covariance(value, as_text=name in text) if name in files else value for name, value in cov.items()
+    }
+
+
+def _is_text(group: tuple[str, ...], data: Any) -> bool:
+    if len(group) > 1:
+        return True
+    try:
+        cells = data[group[0]]
+    except (KeyError, TypeError, ValueError):
+        return False
+    for cell in cells:
+        plain = cell.as_py() if hasattr(cell, "as_py") else cell
+        if isinstance(plain, str):
+            return True
+        if isinstance(plain, int) or getattr(plain, "is_integer", bool)():
+            return False
+    return False
