@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec, Term
 
-Float = NDArray[np.float64]
+Float = NDArray[Any]
 
 
 def design_matrix(term: Term, a: int) -> Float:
@@ -71,10 +72,15 @@ class Brute:
         return BruteEvaluation(self, np.array(theta, dtype=float))
 
     def moments(self) -> tuple[Float, Float]:
-        """S_jk = tr(M V_j M V_k) and q_j = yᵀ M V_j M y with M = I − X(XᵀX)⁻¹Xᵀ formed explicitly."""
-        X, y, n = self.spec.X, self.spec.response, self.spec.n
-        M = np.eye(n) - X @ np.linalg.pinv(X)
-        MVM = [M @ V @ M for V in self.patterns]
+        """S_jk = tr(M V_j M V_k) and q_j = yᵀ M V_j M y with M = I − X(XᵀX)⁻¹Xᵀ formed explicitly.
+
+        With prior weights W the rows are multiplied by W^½ first: X and y, and V_j from both sides.
+        """
+        spec = self.spec
+        r = np.ones(spec.n) if spec.weights is None else np.sqrt(spec.weights)
+        X, y = r[:, None] * spec.X, r * spec.response
+        M = np.eye(spec.n) - X @ np.linalg.pinv(X)
+        MVM = [M @ (np.outer(r, r) * V) @ M for V in self.patterns]
         S = np.array([[np.trace(A @ B) for B in MVM] for A in MVM])
         return S, np.array([y @ A @ y for A in MVM])
 
@@ -177,7 +183,10 @@ class BruteEvaluation:
 
     @cached_property
     def cross_trace(self) -> Float:
-        return np.array([[np.trace(A @ self.T @ B) for B in self.model.patterns] for A in self.model.patterns])
+        """tr(W V_j T V_k), W the prior weights: what the weighted least squares of a PX-EM step needs."""
+        spec = self.model.spec
+        W = np.eye(spec.n) if spec.weights is None else np.diag(spec.weights)
+        return np.array([[np.trace(W @ A @ self.T @ B) for B in self.model.patterns] for A in self.model.patterns])
 
     @cached_property
     def beta_cov_gradient(self) -> Float:

@@ -97,8 +97,8 @@ def _compare_informations(got: Any, want: BruteEvaluation, where: str, units: Fl
     cross = want.cross_trace
     close(got.cross_trace, cross, f"{where}: cross_trace", rtol=rtol, scale=_in_units(cross, units))
     error = np.sqrt(np.diag(want.beta_cov))
-    gradient = want.beta_cov_gradient / np.outer(error, error)
-    size = np.array([np.abs(g).max() for g in gradient])[:, None, None] * np.outer(error, error)
+    largest = np.abs(want.beta_cov_gradient / np.outer(error, error) / units[:, None, None]).max(initial=0.0)
+    size = largest * units[:, None, None] * np.outer(error, error)
     close(got.beta_cov_gradient, want.beta_cov_gradient, f"{where}: beta_cov_gradient", rtol=rtol, scale=size)
 
 
@@ -157,7 +157,7 @@ def alone(likelihood: Any, brute: Brute, where: str, seed: int) -> None:
 
 def compare_moments(likelihood: Any, brute: Brute, where: str) -> None:
     """S and q of the moment equations against explicitly formed M V_j M."""
-    units = sizes(brute)
+    units = sizes(brute) * (1.0 if brute.spec.weights is None else np.sqrt(np.mean(brute.spec.weights**2)))
     (S, q), (S0, q0) = likelihood.moments(), brute.moments()
     close(S, S0, f"{where}: S of the moment equations", scale=_in_units(S0, units))
     close(q, q0, f"{where}: q of the moment equations", scale=_in_units(q0, units))

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-Float = NDArray[np.float64]
+Float = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def markers(
     people = _names("i", n)
     x = rng.standard_normal(n)
     y = 4.0 - 0.3 * x + np.sqrt(variance / m) * (W @ rng.standard_normal(m)) + _residual(rng, residual, n)
-    cov = _labelled(W @ W.T / m, people) if dense else Features(W, people)
+    cov = _labelled(W @ W.T / m, people) if dense else Features(W, np.array(people, dtype=object), standardize=False)
     data = _frame({"y": y, "x": x, "id": np.array(people, dtype=object)})
     theta = {"id": variance, "Residual": residual}
     return Simulation("y ~ x + (1 | gr(id, cov=G))", data, {"G": cov}, {"(Intercept)": 4.0, "x": -0.3}, theta)

@@ -1,0 +1,263 @@
+"""Named small problems: every known covariance, structure, weights, offset, order of rows, relatives without rows.
+
+``problems()`` lists them; each binds its own formula and data, so the whole way from text to specification is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec
+from . import simulate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A formula with its data; `spec()` binds it."""
+
+    name: str
+    formula: str
+    data: pd.DataFrame
+    cov: dict[str, Any]
+    weights: str | None = None
+    offset: str | None = None
+
+    def spec(self) -> ModelSpec:
+        """The specification, bound afresh."""
+        from ..design.bind import bind
+
+        return bind(self.formula, self.data, cov=self.cov, weights=self.weights, offset=self.offset)
+
+
+_makers: dict[str, Callable[[], Problem]] = {}
+
+
+def _problem(make: Callable[[], Problem]) -> Callable[[], Problem]:
+    _makers[make.__name__] = make
+    return make
+
+
+def names() -> list[str]:
+    """Names of all problems."""
+    return list(_makers)
+
+
+@cache
+def problem(name: str) -> Problem:
+    """The problem called `name`; made once."""
+    return _makers[name]()
+
+
+@cache
+def bound(name: str) -> ModelSpec:
+    """Its specification; bound once (specifications are read-only)."""
+    return problem(name).spec()
+
+
+def _of(name: str, source: simulate.Simulation, formula: str | None = None, **options: Any) -> Problem:
+    return Problem(name, formula or source.formula, source.data, source.cov, **options)
+
+
+@_problem
+def one_way() -> Problem:
+    """Balanced groups."""
+    return _of("one_way", simulate.one_way(6, 4, seed=1))
+
+
+@_problem
+def one_way_unbalanced() -> Problem:
+    """Rows missing at random and in another order, two covariates, no intercept."""
+    source = simulate.one_way(8, 5, seed=2).unbalanced(0.7, 3).permuted(4)
+    rng = np.random.default_rng(505)
+    data = source.data.assign(x=rng.standard_normal(len(source.data)), z=rng.uniform(1, 2, len(source.data)))
+    return Problem("one_way_unbalanced", "y ~ 0 + x + z + (1 | g)", data, {})
+
+
+@_problem
+def crossed_weights_offset() -> Problem:
+    """Two crossed factors with prior weights and an offset."""
+    source = simulate.crossed(7, 5, weighted=True, seed=6)
+    data = source.data.assign(o=np.linspace(-1, 2, len(source.data)))
+    return Problem("crossed_weights_offset", source.formula, data, {}, weights="w", offset="o")
+
+
+@_problem
+def nested() -> Problem:
+    """Casks within batches."""
+    return _of("nested", simulate.nested(6, 3, 2, seed=7))
+
+
+@_problem
+def slopes() -> Problem:
+    """Correlated intercepts and slopes."""
+    return _of("slopes", simulate.random_slopes(9, 5, seed=8).unbalanced(0.9, 9))
+
+
+@_problem
+def slopes_uncorrelated() -> Problem:
+    """Intercepts and slopes without covariance, and a second term that crosses them."""
+    source = simulate.random_slopes(8, 5, seed=10)
+    data = source.data.assign(day=[f"d{int(t)}" for t in source.data["t"]])
+    return Problem("slopes_uncorrelated", "y ~ t + (t || id) + (1 | day)", data, {})
+
+
+def _by_condition(seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    group, f = np.repeat(np.arange(9), 6), np.tile(np.repeat(["p", "q", "r"], 2), 9)
+    u = rng.standard_normal((9, 3)) @ np.linalg.cholesky(np.array([[1, 0.5, 0.3], [0.5, 1.2, 0.5], [0.3, 0.5, 0.8]])).T
+    column = {"p": 0, "q": 1, "r": 2}
+    y = u[group, [column[c] for c in f]] + 0.7 * rng.standard_normal(len(f))
+    return simulate._frame({"y": y, "f": f, "g": [f"g{i}" for i in group]})
+
+
+@_problem
+def factor_unstructured() -> Problem:
+    """One variance for each of three conditions, all covariances."""
+    return Problem("factor_unstructured", "y ~ f + (0 + f | g)", _by_condition(11), {})
+
+
+@_problem
+def compound_symmetry() -> Problem:
+    """Three conditions, one correlation."""
+    return Problem("compound_symmetry", "y ~ 1 + cs(0 + f | g)", _by_condition(12), {})
+
+
+@_problem
+def autoregressive() -> Problem:
+    """Three occasions met unequally often, one variance, correlation falling with the lag."""
+    data = _by_condition(13).drop(index=[5, 10, 11, 17, 22, 23, 29, 35, 40, 41]).reset_index(drop=True)
+    return Problem("autoregressive", "y ~ 1 + ar1(0 + f | g)", data, {})
+
+
+@_problem
+def families() -> Problem:
+    """Additive and household covariances of parents and children, rows in another order."""
+    return _of("families", simulate.families(6, 2, seed=14).permuted(15))
+
+
+@_problem
+def relatives_without_rows() -> Problem:
+    """Siblings whose parents were not measured but stay in the covariance."""
+    source = simulate.families(8, 3, measured_parents=False, seed=16)
+    return Problem("relatives_without_rows", "y ~ x + (1 | gr(person, cov=A))", source.data, {"A": source.cov["A"]})
+
+
+@_problem
+def kinship_slopes() -> Problem:
+    """A random intercept and slope of each person, correlated among relatives, three rows a person."""
+    source = simulate.families(4, 2, seed=17)
+    rng = np.random.default_rng(18)
+    data = source.data.loc[source.data.index.repeat(3)].reset_index(drop=True)
+    t = np.tile([0.0, 1.0, 2.0], len(source.data))
+    data = data.assign(t=t, y=data["y"] + 0.3 * t + rng.standard_normal(len(data)))
+    return Problem("kinship_slopes", "y ~ t + (t | gr(person, cov=A)) + (1 | person)", data, {"A": source.cov["A"]})
+
+
+@_problem
+def twins() -> Problem:
+    """MZ and DZ pairs: the additive covariance is singular."""
+    return _of("twins", simulate.twins(8, 10, seed=19))
+
+
+@_problem
+def clones() -> Problem:
+    """A kernel of rank 5 among 12 lines, several of them identical, with negative entries, two rows each."""
+    rng = np.random.default_rng(20)
+    W = rng.standard_normal((12, 5))
+    W[3], W[7], W[8] = W[0], W[1], W[1]
+    W -= W.mean(axis=0)
+    lines = [f"line{i}" for i in range(12)]
+    who = np.tile(lines, 2)
+    u = dict(zip(lines, W @ rng.standard_normal(5) / np.sqrt(5), strict=True))
+    data = simulate._frame({"y": [u[i] + e for i, e in zip(who, rng.standard_normal(24), strict=True)], "line": who})
+    return Problem("clones", "y ~ 1 + (1 | gr(line, cov=K))", data, {"K": simulate._labelled(W @ W.T / 5, lines)})
+
+
+@_problem
+def two_kernels() -> Problem:
+    """Two dense full-rank kernels with negative entries on one factor, one row each."""
+    rng = np.random.default_rng(21)
+    ids = [f"i{i}" for i in range(26)]
+    K, L = (B @ B.T / 30 for B in rng.standard_normal((2, 26, 30)))
+    y = simulate.normal(K + 0.5 * L + 0.5 * np.eye(26), rng)[:, 0]
+    data = simulate._frame({"y": y, "x": rng.standard_normal(26), "id": ids, "id2": ids})
+    cov = {"K": simulate._labelled(K, ids), "L": simulate._labelled(L, ids)}
+    return Problem("two_kernels", "y ~ x + (1 | gr(id, cov=K)) + (1 | gr(id2, cov=L))", data, cov)
+
+
+@_problem
+def features() -> Problem:
+    """Fewer features than individuals."""
+    return _of("features", simulate.markers(30, 7, seed=22))
+
+
+@_problem
+def pedigree() -> Problem:
+    """An animal model on a pedigree with inbreeding, repeated records, and a permanent environment."""
+    source = simulate.animals(6, 3, 8, 2, seed=23)
+    return Problem("pedigree", source.formula + " + (1 | animal)", source.data, source.cov)
+
+
+@_problem
+def precision() -> Problem:
+    """A sparse inverse covariance: a first-order random walk with a ridge along 20 places, two rows a place."""
+    from ..covariance import Precision
+
+    rng = np.random.default_rng(24)
+    places: Any = [f"s{i:02d}" for i in range(20)]
+    D = np.diff(np.eye(20), axis=0)
+    Q = D.T @ D + 0.4 * np.eye(20)
+    u = simulate.normal(np.linalg.inv(Q), rng)[:, 0]
+    code = rng.permutation(np.repeat(np.arange(20), 2))
+    y = u[code] + 0.5 * rng.standard_normal(40)
+    data = simulate._frame({"y": y, "place": np.array(places, dtype=object)[code]})
+    return Problem("precision", "y ~ 1 + (1 | gr(place, cov=Q))", data, {"Q": Precision(sp.csc_array(Q), places)})
+
+
+@_problem
+def kronecker() -> Problem:
+    """Related lines in correlated environments, one row a pair, some pairs missing."""
+    from ..covariance import Dense, Kronecker
+
+    rng = np.random.default_rng(26)
+    A, E = simulate.family_kinship(3), np.array([[1.0, 0.6, 0.3], [0.6, 1.0, 0.6], [0.3, 0.6, 1.0]])
+    lines, environments = np.array([f"l{i}" for i in range(5)], object), np.array(["dry", "mid", "wet"], object)
+    both = Kronecker(Dense(A, lines), Dense(E, environments))
+    u = simulate.normal(np.kron(A, E), rng)[:, 0]
+    keep = np.sort(rng.permutation(np.repeat(np.arange(15), 3))[:36])
+    y = u[keep] + 0.6 * rng.standard_normal(36)
+    data = simulate._frame({"y": y, "plot": np.asarray(both.labels)[keep]})
+    return Problem("kronecker", "y ~ 1 + (1 | gr(plot, cov=AE))", data, {"AE": both})
+
+
+@_problem
+def sparse_blocks() -> Problem:
+    """A sparse covariance of families of unlike sizes, weights, shuffled rows."""
+    from ..covariance import Sparse
+
+    rng = np.random.default_rng(25)
+    blocks = [simulate.family_kinship(sibs) for sibs in (1, 2, 2, 3, 4, 1)]
+    A: Any = sp.block_diag(blocks, format="csc")
+    people: Any = [f"p{i:02d}" for i in range(A.shape[0])]
+    y = simulate.normal(A.toarray(), rng)[:, 0] + rng.standard_normal(len(people))
+    data = simulate._frame({"y": y, "who": people, "w": rng.uniform(0.5, 2.0, len(people))})
+    data = data.sample(frac=1.0, random_state=1).reset_index(drop=True)
+    cov = {"A": Sparse(sp.csc_array(A), people)}
+    return Problem("sparse_blocks", "y ~ 1 + (1 | gr(who, cov=A))", data, cov, weights="w")
+
+
+def problems() -> list[Problem]:
+    """All problems, made."""
+    return [problem(name) for name in names()]

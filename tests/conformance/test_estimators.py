@@ -1,0 +1,95 @@
+"""Every registered estimator that needs no draws keeps the contract, and maximisers reach the maximum."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mixedvc.errors import BoundaryWarning, ConvergenceWarning
+from mixedvc.estimators import estimators
+from mixedvc.testing import estimator_checks, problems
+from mixedvc.testing.checks import balanced_one_way, zero_is_zero
+from mixedvc.testing.optimum import check_consistency, check_optimum, quiet
+from tests.tolerances import COMPONENT, IDENTITY, OBJECTIVE
+
+NAMES = estimators.names()
+POINT = [name for name in NAMES if "draws" not in estimators.get(name).provides]
+MAXIMISERS = [name for name in POINT if "loglik" in estimators.get(name).provides]
+SPECS = dict(estimator_checks.default_specs())
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("name", POINT)
+def test_every_estimator_keeps_the_contract(name, spec):
+    done = estimator_checks.estimator_checks(estimators.get(name)(), [(spec, SPECS[spec])])
+    assert len(done) >= 5
+
+
+@pytest.mark.parametrize("problem", problems.names())
+@pytest.mark.parametrize("name", MAXIMISERS)
+def test_every_maximiser_reaches_the_maximum_of_every_problem(name, problem):
+    spec = problems.bound(problem)
+    with quiet():
+        estimate = estimators.get(name)().fit(spec)
+    check_consistency(spec, estimate, problem)
+    check_optimum(spec, estimate, problem)
+
+
+@pytest.mark.parametrize("problem", ["slopes", "autoregressive", "kinship_slopes", "crossed_weights_offset", "twins"])
+@pytest.mark.parametrize("name", MAXIMISERS)
+def test_rows_terms_units_and_likelihoods_change_no_optimum(name, problem):
+    estimator, spec = estimators.get(name)(), problems.bound(problem)
+    for check in estimator_checks.checks_for(estimator):
+        check(estimator, problem, spec)
+
+
+@pytest.mark.parametrize("name", ["reml", "ml"])
+@pytest.mark.parametrize("seed", [1, 3, 4])
+def test_a_balanced_one_way_layout_gives_the_anova_estimates(name, seed):
+    balanced_one_way(estimators.get(name)(), name == "reml", seed=seed)
+
+
+@pytest.mark.parametrize("name", ["reml", "ml"])
+def test_equal_group_means_give_an_exact_zero(name):
+    zero_is_zero(estimators.get(name)(), name == "reml")
+
+
+@pytest.mark.parametrize("name", MAXIMISERS)
+def test_a_singular_fit_warns_and_names_the_term(name):
+    with pytest.warns(BoundaryWarning, match="singular.* g"):
+        estimators.get(name)().fit(estimator_checks.zero_between_groups())
+
+
+@pytest.mark.parametrize("name", MAXIMISERS)
+def test_too_few_iterations_warn_and_are_not_called_converged(name):
+    estimator = dataclasses.replace(estimators.get(name)(), max_iter=1)
+    with pytest.warns(ConvergenceWarning, match="converge"):
+        estimate = estimator.fit(SPECS["slopes"])
+    assert not estimate.converged
+
+
+@pytest.mark.parametrize("name", ["reml", "ml"])
+def test_without_any_variance_between_groups_the_fit_is_least_squares(name):
+    from mixedvc.testing.brute import Brute
+
+    spec = estimator_checks.zero_between_groups()
+    with quiet():
+        estimate = estimators.get(name)().fit(spec)
+    evaluation = Brute(spec, name == "reml").at(estimate.theta)
+    beta, rss = np.linalg.lstsq(spec.X, spec.y, rcond=None)[:2]
+    np.testing.assert_allclose(evaluation.beta, beta, **IDENTITY)
+    df = spec.n - (spec.p if name == "reml" else 0)
+    np.testing.assert_allclose(estimate.theta[1], rss[0] / df, **COMPONENT)
+    plain = -0.5 * (df * np.log(2 * np.pi * rss[0] / df) + df)
+    if name == "reml":
+        plain -= 0.5 * np.linalg.slogdet(spec.X.T @ spec.X)[1]
+    np.testing.assert_allclose(estimate.loglik, plain, **OBJECTIVE)
+
+
+def test_everything_held_is_evaluated_and_not_moved():
+    spec = SPECS["one way"]
+    held = dataclasses.replace(estimators.get("reml")(), fixed_varcomp={"g": 20.0, "residual": 40.0})
+    estimate = held.fit(spec)
+    np.testing.assert_array_equal(estimate.theta, [20.0, 40.0])
+    assert estimate.fixed.all()
+    assert not estimate.singular
