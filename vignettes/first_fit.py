@@ -131,7 +131,7 @@ fit.plot_effects("Subject")
 new = pd.DataFrame({"Days": [0.0, 5.0, 9.0], "Subject": ["308", "308", "newcomer"]})
 try:
     fit.predict(new)
-except mv.MixedVCError as problem:
+except mv.errors.MixedVCError as problem:
     print(problem)
 print(fit.predict(new, new_levels="zero"))
 print("without any random effect:", np.asarray(fit.predict(new, random="none")))
