@@ -127,6 +127,8 @@ def _constant(fit: PointResults) -> list[str]:
     if fit.estimate.loglik is None:
         return []
     if fit.estimate.reml and fit.spec.p:
-        return ["Log-likelihood with all constants, as lme4: -(n-p)/2 log(2 pi), no log|X'X|. Compare REML fits only "
-                "between models with the same fixed effects."]  # fmt: skip
+        return [
+            "Log-likelihood constants are lme4's: (n - p) log 2pi, no log|X'X|. Restricted likelihoods compare only "
+            "between models with the same fixed effects."
+        ]
     return ["Log-likelihood with all constants, as lme4."]
