@@ -200,9 +200,7 @@ class ModelSpec:
     @cached_property
     def index(self) -> tuple[ParameterIndex, ...]:
         """Layout of the linear parameters θ: term by term, each term's `structure.pairs`, the residual last."""
-        return tuple(
-            ParameterIndex(i, a, b) for i, term in enumerate(self.all_terms) for a, b in term.structure.pairs
-        )
+        return tuple(ParameterIndex(i, a, b) for i, term in enumerate(self.all_terms) for a, b in term.structure.pairs)
 
     def sigmas(self, theta: Float) -> list[Float]:
         """Σ (k×k) of every term, the residual last, from the linear parameters."""

@@ -1,0 +1,329 @@
+"""Formula, data and covariances to a frozen ModelSpec: every check that needs the data happens here."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..covariance.coerce import as_covariance
+from ..errors import BoundaryWarning, DataError, DroppedRowsWarning, OptionError
+from ..formula.parse import expand_dot, parse
+from ..formula.resolve import resolve
+from ..formula.terms import BarTerm, FixedTerm, Formula
+from ..linalg.columns import orthonormal
+from ..structures import structures
+from . import identify, random
+from .contrasts import as_contrasts
+from .expressions import Categories, Evaluator, Value, names_in
+from .fixed import Coder, check_contrast_names, learn, refuse_bad_cells
+from .frames import column_names, frame_of, listed, row_labels
+from .missing import check_rule, drop_missing, merge_cells
+from .random import Grouping, column_reader
+from .rank import full_rank, residual_of_fixed
+from .request import Request, per_row, read_responses
+from .rows import check_response, offsets, responses, weights
+from .source import Source
+from .spec import Dropped, ModelSpec, Term
+
+Float = NDArray[np.float64]
+Terms = tuple[tuple[str, ...], ...]
+
+
+def bind(
+    formula: str,
+    data: Any,
+    *,
+    cov: Mapping[str, Any] | None = None,
+    responses: Mapping[str, Any] | None = None,
+    weights: Any = None,
+    offset: Any = None,
+    residual: str | None = None,
+    missing: str = "omit",
+    contrasts: Mapping[str, Any] | None = None,
+    align: str = "labels",
+    rank: str = "drop",
+) -> ModelSpec:
+    """Bind a formula to data and known covariances.
+
+    Parameters
+    ----------
+    formula : str
+        ``y ~ x + (1 | g) + (1 | kin:A)``.
+    data : table
+        A pandas frame, or any table that narwhals reads (polars, pyarrow, …), or a dictionary of columns.
+        Text and logicals are factors with sorted levels (by code point; logicals False, True), categoricals keep
+        their order, ordered ones get polynomial contrasts. Dates, times and periods serve as groups (by their ISO
+        text), not as numbers. Ids read as floats count as integers where they are whole.
+    cov : mapping of str to covariance, optional
+        What `mixedvc.covariance.coerce.as_covariance` reads.
+    responses : mapping of str to (n, t) matrix, optional
+        Response matrices that the formula names left of ``~``.
+    weights, offset : str or (n,), optional
+        A column or numbers; Var(e_i) = σ²/w_i.
+    residual : None or "us", optional
+        Structure of the residual.
+    missing : {"omit", "exclude", "fail"}
+    contrasts : mapping of str, optional
+        For factors by name: "treatment", "sum", "helmert", "poly", or a matrix with a row a level. Holds for the
+        fixed part and for effects left of a bar.
+    align : {"labels", "position"}
+        How unlabelled covariances meet levels; "position": in the sorted order of all levels in the data.
+    rank : {"drop", "error"}
+        What happens to fixed-effect columns that are combinations of earlier ones.
+
+    Returns
+    -------
+    ModelSpec
+
+    Raises
+    ------
+    FormulaError, BindError, DataError, CovarianceError, IdentifiabilityError, OptionError
+        As the package's list of bad inputs says.
+    """
+    if not isinstance(formula, str):
+        raise OptionError(f"the formula is text such as 'y ~ x + (1 | g)', not a {type(formula).__name__}")
+    covs = _as_mapping(cov, "cov")
+    names = column_names(data)
+    parsed, bars, dot = _read(formula, names, None, covs, (weights, offset))
+    responses = _as_mapping(responses, "responses")
+    wanted = _columns_used(parsed, bars, names, responses, (weights, offset))
+    frame = frame_of(data, wanted)
+    request = Request(
+        formula=formula,
+        frame=frame,
+        covariances={name: covs[name] for name in dict.fromkeys(bar.cov for bar in bars if bar.cov is not None)},
+        responses=read_responses(responses, frame),
+        weights=per_row(weights, "weights", frame),
+        offset=per_row(offset, "offset", frame),
+        residual=residual,
+        missing=missing,
+        contrasts=dict(contrasts) if isinstance(contrasts, Mapping) else contrasts,  # type: ignore[arg-type]
+        align=align,
+        rank=rank,
+        dot=dot,
+    )
+    unused = [name for name in covs if name not in request.covariances]
+    notes = (f"cov= has {listed(unused)}, which the formula does not use.",) if unused else ()
+    return _bind(request, parsed, bars, notes)
+
+
+def bind_request(request: Request) -> ModelSpec:
+    """Bind again what a Request holds: the same specification, from its own copy of the data."""
+    parsed, bars, _ = _read(request.formula, tuple(request.frame.columns), request.dot, request.covariances, ())
+    return _bind(request, parsed, bars, ())
+
+
+def _read(
+    formula: str, names: tuple[str, ...], dot: tuple[str, ...] | None, covs: Mapping[str, Any], extra: tuple[Any, ...]
+) -> tuple[Formula, tuple[BarTerm, ...], tuple[str, ...] | None]:
+    """Parse, expand ``.`` and settle the groups."""
+    parsed = parse(formula, structures.names())
+    if parsed.has_dot:
+        dot = tuple(n for n in names if n not in extra) if dot is None else dot
+        parsed = expand_dot(parsed, dot)
+    return parsed, resolve(parsed, names, tuple(covs)), dot
+
+
+def _columns_used(
+    parsed: Formula, bars: tuple[BarTerm, ...], names: tuple[str, ...], responses: Mapping[str, Any], extra: Any
+) -> list[str]:
+    """Columns that the model reads, in order of appearance."""
+    texts = [t for t in parsed.response if t.strip("`") not in responses]
+    texts += [f for term in _all_terms(parsed, bars) for f in term.factors] + list(parsed.offsets)
+    used = [name for text in texts for name in names_in(text)]
+    used += [g for bar in bars for g in bar.group if not (g == random.ROWS and bar.cov and g not in names)]
+    used += [value for value in extra if isinstance(value, str)]
+    return list(dict.fromkeys(used))
+
+
+def _all_terms(parsed: Formula, bars: tuple[BarTerm, ...]) -> list[FixedTerm]:
+    return [*parsed.fixed, *(effect for bar in bars for effect in bar.effects)]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What binding reads from the data: values of factors, groupings, and the rows kept."""
+
+    labels: NDArray[np.object_]  # of the rows kept
+    rows: NDArray[np.intp]
+    dropped: Dropped
+    y: Float
+    y_names: tuple[str, ...]
+    values: Mapping[str, Value]  # on all rows given
+    groups: tuple[Grouping, ...]  # on all rows given
+
+
+def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: tuple[str, ...]) -> ModelSpec:
+    _check_options(request)
+    evaluator = Evaluator(column_reader(request.frame))
+    table = _table(request, parsed, bars, evaluator)
+    covariances = _covariances(request, bars, table.groups)
+    request = replace(request, covariances=covariances)
+    terms, coders = _random_terms(request, bars, table, covariances)
+    X, names, coder, kept, aliased = _fixed(request, parsed, table, coders)
+    w = weights(request, evaluator, table.rows, table.labels)
+    offset = offsets(parsed, request, evaluator, table.rows, table.labels)
+    residual = random.residual_term(len(table.rows), w)
+    y = table.y[table.rows]
+    _check_model(y if offset is None else y - offset[:, None], X, terms, residual, table.y_names)
+    source = Source(
+        request=request,
+        binder=bind_request,
+        parsed=parsed,
+        bars=bars,
+        coder=coder,
+        kept=kept,
+        coders=coders,
+        memory=evaluator.memory,
+        fingerprints={name: covariance.fingerprint() for name, covariance in covariances.items()},
+    )
+    return ModelSpec(
+        y=y[:, 0] if y.shape[1] == 1 else y,
+        X=X,
+        terms=terms,
+        residual=residual,
+        x_names=names,
+        y_names=table.y_names,
+        row_labels=table.labels,
+        weights=w,
+        offset=offset,
+        aliased=aliased,
+        dropped=table.dropped,
+        missing=request.missing,
+        notes=(*notes, *_notes(bars, terms, table, coders)),
+        source=source,
+    )
+
+
+def _covariances(request: Request, bars: tuple[BarTerm, ...], groups: tuple[Grouping, ...]) -> dict[str, Any]:
+    """Each covariance of the formula, checked once; an unlabelled one gets the levels of its first term."""
+    align: Any = request.align
+    made: dict[str, Any] = {}
+    for bar, group in zip(bars, groups, strict=True):
+        if bar.cov is not None and bar.cov not in made:
+            made[bar.cov] = as_covariance(request.covariances[bar.cov], bar.cov, align=align, levels=group.levels)
+    return made
+
+
+def _check_options(request: Request) -> None:
+    check_rule(request.missing)
+    if request.residual not in (None, "us"):
+        raise OptionError(
+            f"residual={request.residual!r}: the residual is independent between rows (None or 'us'), with variances "
+            "σ²/w through weights=; other residual structures are not available"
+        )
+    if request.align not in ("labels", "position"):
+        raise OptionError(f"align={request.align!r}: choose 'labels' or 'position'")
+
+
+def _table(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluator: Evaluator) -> _Table:
+    """Read every value, then find the complete rows."""
+    frame = request.frame
+    labels = row_labels(frame)
+    y, y_names = responses(parsed, request, evaluator)
+    if len(labels) < 2:
+        raise DataError(f"the data have {len(labels)} row{'s' * (len(labels) != 1)}: a variance needs at least two")
+    values = {f: evaluator.value(f) for f in dict.fromkeys(f for t in _all_terms(parsed, bars) for f in t.factors)}
+    groups = tuple(random.grouping(bar, evaluator, labels, random.is_rows(bar, frame)) for bar in bars)
+    cells = [(n, evaluator.column(n).missing) for text in values for n in names_in(text)]
+    cells += [(text, value.codes < 0) for text, value in values.items() if isinstance(value, Categories)]
+    cells += [(n, evaluator.column(n).missing) for bar in bars for n in bar.group if n in frame.columns]
+    for text in parsed.response:
+        if text.strip("`") in request.responses:
+            holes: Any = np.isnan(request.responses[text.strip("`")][1]).any(axis=1)
+            cells.append((text, holes))
+        else:
+            cells += [(n, evaluator.column(n).missing) for n in names_in(text)]
+    rows, dropped = drop_missing(_once(cells), labels, request.missing)
+    if len(rows) < 2:
+        raise DataError(f"only {len(rows)} complete row is left of {len(labels)}: a variance needs at least two")
+    return _Table(labels[rows], rows, dropped, y, y_names, values, groups)
+
+
+def _once(cells: list[tuple[str, NDArray[np.bool_]]]) -> dict[str, NDArray[np.bool_]]:
+    """Missing cells by variable; a factor made of a column is only listed for what it loses beyond the column."""
+    merged = merge_cells(cells)
+    return {
+        name: mask
+        for name, mask in merged.items()
+        if names_in(name) == (name,) or (mask & ~np.logical_or.reduce([merged[n] for n in names_in(name)])).any()
+    }
+
+
+def _random_terms(
+    request: Request, bars: tuple[BarTerm, ...], table: _Table, covariances: Mapping[str, Any]
+) -> tuple[tuple[Term, ...], tuple[Coder, ...]]:
+    contrasts = as_contrasts(request.contrasts)
+    terms: list[Term] = []
+    coders: list[Coder] = []
+    for bar, name, group in zip(bars, random.unique_names(bars), table.groups, strict=True):
+        effects = tuple(effect.factors for effect in bar.effects)
+        coder, kept, _ = learn(effects, table.values, table.rows, contrasts)
+        refuse_bad_cells(coder, kept, table.labels)
+        terms.append(random.make_term(bar, name, group.on(table.rows), coder, kept, covariances))
+        coders.append(coder)
+    return tuple(terms), tuple(coders)
+
+
+def _fixed(
+    request: Request, parsed: Formula, table: _Table, coders: tuple[Coder, ...]
+) -> tuple[Float, tuple[str, ...], Coder, NDArray[np.intp], tuple[str, ...]]:
+    """X of full rank with its names, how it was coded, which columns stayed, and the names of the others."""
+    contrasts = as_contrasts(request.contrasts)
+    coder, values, lost = learn(tuple(t.factors for t in parsed.fixed), table.values, table.rows, contrasts)
+    check_contrast_names(contrasts, (coder, *coders))
+    refuse_bad_cells(coder, values, table.labels)
+    if lost:
+        warnings.warn(f"levels without a complete row are dropped: {', '.join(lost)}", DroppedRowsWarning, stacklevel=4)
+    X = coder.assemble(values, table.labels)
+    kept, aliased = full_rank(X, coder.names, request.rank)
+    names = tuple(coder.names[j] for j in kept.tolist())
+    return (X[:, kept] if aliased else X), names, coder, kept, aliased
+
+
+def _check_model(y: Float, X: Float, terms: tuple[Term, ...], residual: Term, y_names: tuple[str, ...]) -> None:
+    """Refuse what cannot be estimated: degenerate responses, confounded components."""
+    check_response(y, y_names, np.arange(len(y)))
+    identify.check_groups(terms)
+    Q = orthonormal(X)
+    identify.check_components(terms, residual, Q)
+    left = residual_of_fixed(y, Q)
+    around = y - y.mean(axis=0)
+    for name, r, s in zip(y_names, left.T, around.T, strict=True):
+        if (r @ r) <= 1e-24 * (s @ s):
+            warnings.warn(
+                f"the response {name} is an exact linear combination of the fixed effects: the residual variance is 0 "
+                "and standard errors are undefined",
+                BoundaryWarning,
+                stacklevel=4,
+            )
+
+
+def _notes(
+    bars: tuple[BarTerm, ...], terms: tuple[Term, ...], table: _Table, coders: tuple[Coder, ...]
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    for bar, term, coder in zip(bars, terms, coders, strict=True):
+        more = len(term.covariance.labels) - term.q
+        if bar.cov is not None and more > 0:
+            notes.append(
+                f"cov[{bar.cov!r}] has {more} level(s) of {term.group!r} without records; they can be predicted."
+            )
+        if bar.structure == "diag" and any(v.levels is not None for v in coder.variables.values()):
+            notes.append(f"{term.text}: the factor's levels have independent effects here (lme4's || correlates them).")
+    return tuple(dict.fromkeys(notes))
+
+
+def _as_mapping(value: Any, what: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise OptionError(
+            f"{what}= is a dictionary from names in the formula to matrices, not a {type(value).__name__}"
+        )
+    return value

@@ -1,0 +1,215 @@
+"""Where a specification came from: enough to bind it again, to code new rows, and to see that nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BindError, CovarianceError
+from ..formula.terms import BarTerm, Formula
+from .expressions import Evaluator, names_in
+from .fixed import Coder
+from .frames import column_names, frame_of, listed, row_labels
+from .missing import refuse_infinite
+from .random import Grouping, column_reader, grouping, is_rows, unique_names
+from .request import Binder, Request
+from .spec import ModelSpec
+from .transforms import Memory
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NewRandom:
+    """One random term on new rows.
+
+    Attributes
+    ----------
+    name : str
+        Of the term.
+    levels : (n,) object
+        Label of each row's level; None where a grouping cell is missing.
+    basis : (n, k) float
+        NaN where a cell is missing.
+    """
+
+    name: str
+    levels: NDArray[np.object_]
+    basis: Float
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """New rows coded as the fit was.
+
+    Attributes
+    ----------
+    X : (n, p)
+        The columns kept in the fit; rows with a missing cell are NaN.
+    rows : tuple of NewRandom
+        The random terms asked for, in the order of the specification.
+    offset : (n,) or None
+    weights : (n,) or None
+        Where ``weights=`` was a column and the new data have it.
+    labels : (n,) object
+        Row labels.
+    """
+
+    X: Float
+    rows: tuple[NewRandom, ...]
+    offset: Float | None
+    weights: Float | None
+    labels: NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Origin of a ModelSpec; opaque to estimators.
+
+    Attributes
+    ----------
+    request : Request
+        Formula, the data columns used (before rows were dropped), covariances by name, all options.
+    binder : callable
+        `mixedvc.design.bind.bind_request`.
+    parsed, bars
+        The formula as read, with the final groups and covariances.
+    coder, kept : Coder, (p,) intp
+        Coding of the fixed part, and its columns that were kept.
+    coders : tuple of Coder
+        Of the effects of each random term.
+    memory : mapping
+        What remembering transforms (scale, poly, …) learned.
+    fingerprints : mapping of str to str
+        Of each covariance when the specification was made.
+    """
+
+    request: Request
+    binder: Binder
+    parsed: Formula
+    bars: tuple[BarTerm, ...]
+    coder: Coder
+    kept: NDArray[np.intp]
+    coders: tuple[Coder, ...]
+    memory: Mapping[str, Memory]
+    fingerprints: Mapping[str, str]
+
+    @property
+    def formula(self) -> str:
+        """As the user wrote it."""
+        return self.request.formula
+
+    @property
+    def frame(self) -> Any:
+        """The data columns used, all rows given."""
+        return self.request.frame
+
+    @property
+    def covariances(self) -> Mapping[str, Any]:
+        """Known covariances by name."""
+        return self.request.covariances
+
+    def rebind(self) -> ModelSpec:
+        """The same specification made again from the stored copy of the data."""
+        spec: ModelSpec = self.binder(self.request)
+        return spec
+
+    def check_unchanged(self) -> None:
+        """Raise CovarianceError where the numbers of a covariance were changed since the specification was made."""
+        for name, covariance in self.covariances.items():
+            if covariance.fingerprint() != self.fingerprints[name]:
+                raise CovarianceError(
+                    f"cov[{name!r}] was changed in place after the model was specified: make the specification again "
+                    "(mixedvc.model) so that labels and checks hold for the new numbers"
+                )
+
+    def new_rows(self, newdata: Any, terms: bool | Collection[str] = True) -> NewRows:
+        """Code new rows with the contrasts, knots and means of the fit.
+
+        Parameters
+        ----------
+        newdata : table
+            With every column that the fixed part, the offsets and the chosen terms read.
+        terms : bool or collection of str
+            True for all random terms, False for none, or their names.
+
+        Raises
+        ------
+        BindError
+            Columns that are absent.
+        DataError
+            Levels of a fixed factor that the fit did not see, infinite values.
+        """
+        chosen = self._chosen(terms)
+        frame = self._frame(newdata, chosen)
+        labels = row_labels(frame)
+        evaluator = Evaluator(column_reader(frame), dict(self.memory))
+        X = self.coder.matrix(evaluator, labels)[:, self.kept]
+        _refuse_inf(X, tuple(self.coder.names[j] for j in self.kept.tolist()), labels)
+        rows = tuple(self._random(i, name, evaluator, labels, frame) for i, name in chosen)
+        return NewRows(X, rows, self._offset(evaluator, frame), self._weights(evaluator, frame), labels)
+
+    def _chosen(self, terms: bool | Collection[str]) -> list[tuple[int, str]]:
+        names = unique_names(self.bars)
+        if isinstance(terms, bool):
+            return list(enumerate(names)) if terms else []
+        unknown = [name for name in terms if name not in names]
+        if unknown:
+            raise BindError(f"no random term is called {listed(unknown)}; the model has {listed(names)}")
+        return [(i, name) for i, name in enumerate(names) if name in terms]
+
+    def _frame(self, newdata: Any, chosen: list[tuple[int, str]]) -> Any:
+        """The needed columns of the new data; all that are absent are named at once."""
+        texts = [*self.coder.variables, *self.parsed.offsets]
+        texts += [text for i, _ in chosen for text in self.coders[i].variables]
+        need = [name for text in texts for name in names_in(text)]
+        need += [g for i, _ in chosen if not is_rows(self.bars[i], self.frame) for g in self.bars[i].group]
+        optional = [v for v in (self.request.weights, self.request.offset) if isinstance(v, str)]
+        have = column_names(newdata)
+        absent = [name for name in dict.fromkeys(need) if name not in have]
+        if absent:
+            what = "column is" if len(absent) == 1 else "columns are"
+            raise BindError(f"{len(absent)} {what} needed to predict and not in the new data: {listed(absent)}")
+        return frame_of(newdata, dict.fromkeys([*need, *(v for v in optional if v in have)]))
+
+    def _random(self, i: int, name: str, evaluator: Evaluator, labels: NDArray[np.object_], frame: Any) -> NewRandom:
+        bar = self.bars[i]
+        group: Grouping = grouping(bar, evaluator, labels, is_rows(bar, self.frame))
+        basis = self.coders[i].matrix(evaluator, labels)
+        _refuse_inf(basis, self.coders[i].names, labels)
+        return NewRandom(name, group.of_rows(), basis)
+
+    def _offset(self, evaluator: Evaluator, frame: Any) -> Float | None:
+        given = self.request.offset
+        if given is None and not self.parsed.offsets:
+            return None
+        total = np.zeros(len(frame))
+        for text in self.parsed.offsets:
+            total += evaluator.numbers(text, "the offset")
+        if isinstance(given, str):
+            if given not in frame.columns:
+                raise BindError(f"the offset column {given!r} is needed to predict and not in the new data")
+            total += evaluator.column(given).values
+        elif given is not None:
+            raise BindError(
+                "the model was specified with offset= as numbers, which say nothing about new rows: make it a column "
+                "of the data and give its name"
+            )
+        return total
+
+    def _weights(self, evaluator: Evaluator, frame: Any) -> Float | None:
+        name = self.request.weights
+        if not isinstance(name, str) or name not in frame.columns:
+            return None
+        return np.array(evaluator.column(name).values, dtype=np.float64)
+
+
+def _refuse_inf(X: Float, names: tuple[str, ...], labels: NDArray[Any]) -> None:
+    """Infinite values are errors; NaN is a missing cell, and its prediction is NaN."""
+    if np.isinf(X).any():
+        for name, column in zip(names, X.T, strict=True):
+            refuse_infinite(name, np.where(np.isnan(column), 0.0, column), labels)
