@@ -13,6 +13,7 @@ from .design.spec import ModelSpec
 from .errors import OptionError
 from .estimators import estimators
 from .io import store
+from .io.covariance_files import with_files
 from .likelihood import choose
 from .linalg.threads import blas_threads
 from .progress import Progress
@@ -43,7 +44,8 @@ def model(
         One row per observation.
     cov : mapping, optional
         Known covariances by the names used in the formula: a labelled frame, ``(matrix, labels)``, a Covariance
-        (`Dense`, `Sparse`, `Precision`, `Features`, `Kronecker`, `pedigree`) or the path of a labelled matrix.
+        (`Dense`, `Sparse`, `Precision`, `Features`, `Kronecker`, `pedigree`) or the path of a labelled matrix or a
+        pedigree table, recognised by its content.
     responses : mapping, optional
         Responses that are no column of `data`, by the name used left of ``~``: (n,) or (n, t) arrays or frames.
     weights, offset : str or array (n,), optional
@@ -71,7 +73,7 @@ def model(
     return bind(
         formula,
         data,
-        cov=cov,
+        cov=with_files(formula, data, cov),
         responses=responses,
         weights=weights,
         offset=offset,

@@ -196,11 +196,10 @@ def _data(arguments: argparse.Namespace) -> int:
 
 def _fit(arguments: argparse.Namespace) -> int:
     from .api import fit_spec, model
-    from .io.covariance_files import with_files
 
     _check_outputs(arguments)
     table = _table(arguments)
-    cov = with_files(arguments.formula, table.columns, table, _pairs(arguments.cov, "--cov"))
+    cov = _pairs(arguments.cov, "--cov")
     contrasts = _pairs(arguments.contrasts, "--contrasts")
     fixed = _values(arguments.fixed_varcomp, "--fixed-varcomp")
     spec = model(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..structures import structures
 from .labelled import read_covariance
 
 
-def with_files(formula: str, columns: Iterable[str], data: Any, cov: Mapping[str, Any]) -> dict[str, Any]:
+def with_files(formula: str, data: Any, cov: Mapping[str, Any] | None) -> Any:
     """`cov` with every path in it read by `labelled.read_covariance`.
 
     Text in a file does not say whether ``12`` is a number or a name; the data do.  Labels stay text where the
@@ -22,11 +22,10 @@ def with_files(formula: str, columns: Iterable[str], data: Any, cov: Mapping[str
     Parameters
     ----------
     formula : str
-    columns : iterable of str
-        Names of the columns of `data`.
     data : table
         Anything whose columns ``data[name]`` can be iterated.
-    cov : mapping of str to covariance or path
+    cov : mapping of str to covariance or path, or None
+        Returned as it is where no path is in it.
 
     Raises
     ------
@@ -35,14 +34,20 @@ def with_files(formula: str, columns: Iterable[str], data: Any, cov: Mapping[str
     CovarianceError, DataError
         See `labelled.read_covariance`.
     """
+    if not isinstance(cov, Mapping) or not any(isinstance(value, str | PathLike) for value in cov.values()):
+        return cov
     files = {name: value for name, value in cov.items() if isinstance(value, str | PathLike)}
-    if not files:
-        return dict(cov)
-    bars = resolve(parse(formula, structures.names()), list(columns), tuple(cov))
+    bars = resolve(parse(formula, structures.names()), _column_names(data), tuple(cov))
     text = {bar.cov for bar in bars if bar.cov in files and _is_text(bar.group, data)}
     return {
         name: read_covariance(value, as_text=name in text) if name in files else value for name, value in cov.items()
     }
+
+
+def _column_names(data: Any) -> list[str]:
+    names = getattr(data, "column_names", None)
+    names = getattr(data, "columns", None) if names is None else names
+    return [name for name in (data if names is None else names) if isinstance(name, str)]
 
 
 def _is_text(group: tuple[str, ...], data: Any) -> bool:
