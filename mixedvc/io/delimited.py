@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TextIO
 
 from ..errors import DataError, MixedVCError
@@ -63,18 +64,18 @@ def read_delimited(stream: TextIO, path: str, error: type[MixedVCError] = DataEr
         skipped += 1
     if not first.strip():
         raise error(f"{path!r} holds no header line: the first line must name the columns")
-    if "\x00" in first:
-        raise error(f"{path!r} is not a table: line {skipped + 1} holds a NUL character")
     delimiter = sniff(first)
-    rows = _rows(_chained(first, stream), delimiter, path, skipped, error)
+    rows = _rows(_clean(chain([first], stream), path, skipped, error), delimiter, path, skipped, error)
     _, names = next(rows)
     header = tuple(name.strip() for name in names)
     return Delimited(path, delimiter, header, _checked(rows, header, delimiter, path, error))
 
 
-def _chained(first: str, stream: TextIO) -> Iterator[str]:
-    yield first
-    yield from stream
+def _clean(lines: Iterator[str], path: str, skipped: int, error: type[MixedVCError]) -> Iterator[str]:
+    for number, line in enumerate(lines, skipped + 1):
+        if "\x00" in line:
+            raise error(f"{path!r} is not a table: line {number} holds a NUL character")
+        yield line
 
 
 def _rows(

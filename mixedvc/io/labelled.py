@@ -130,6 +130,8 @@ def _matrix(table: Delimited, as_text: bool) -> Labelled:
             )
         labels.append(fields[0].strip())
         rows.append(_numbers(fields[1:], columns, path, line))
+    if not rows:
+        raise CovarianceError(f"{path!r} has a header line but no rows")
     if len(rows) != len(columns):
         raise CovarianceError(f"{path!r} is not square: {len(rows)} rows, {len(columns)} columns ({_some(columns)})")
     order = _column_order(labels, columns, path)
