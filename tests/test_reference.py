@@ -12,7 +12,7 @@ import pytest
 from mixedvc.io.datasets import load_data
 
 from .reference import load
-from .reference.load import cases, input_or_skip, matrix, read_lower, reference
+from .reference.load import cases, input_or_skip, matrix, read_lower, reference, standardised_kernel
 from .tolerances import OBJECTIVE
 
 OURS = [c for c in cases() if c.split("/")[0] in {"lme4", "kinship", "openmx", "vcm", "rehe"}]
@@ -90,13 +90,6 @@ def dense_loglik(y, X, V, reml=True):
     return -0.5 * (twice + (np.linalg.slogdet(W)[1] - p * np.log(2 * np.pi) if reml else 0))
 
 
-def standardised_kernel(path: Path) -> np.ndarray:
-    """VCM's kernel: features centred, divided by their population sd and by the root of their number."""
-    W = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
-    W = (W - W.mean(0)) / W.std(0)
-    return W @ W.T / W.shape[1]
-
-
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("case", [c for c in OURS if c.startswith(("vcm/", "rehe/"))])
 def test_direct_blocks_belong_to_the_inputs_kept_with_them(case, reml):
@@ -113,7 +106,7 @@ def test_direct_blocks_belong_to_the_inputs_kept_with_them(case, reml):
         Z = table("Z.csv")
         X = np.column_stack([np.ones(len(y)), Z])
         names = ["X1.csv", "X2.csv"] if "threevc" in folder else ["X.csv"]
-        kernels = [standardised_kernel(input_or_skip(f"{folder}/{name}")) for name in names]
+        kernels = [standardised_kernel(table(name)) for name in names]
     V = sum(t * K for t, K in zip(block["theta"], [*kernels, np.eye(len(y))], strict=True))
     np.testing.assert_allclose(dense_loglik(y, X, V, reml), block["loglik"], **OBJECTIVE)
 

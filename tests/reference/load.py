@@ -78,6 +78,12 @@ def read_lower(path: Path) -> np.ndarray[Any, Any]:
     return full
 
 
+def standardised_kernel(W: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """VCM's kernel of features W (n×p): centred, divided by their population sd and by the root of p."""
+    W = (W - W.mean(0)) / W.std(0)
+    return W @ W.T / W.shape[1]
+
+
 def wheat() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The wheat trial: yields by line, pedigree relationship A and marker relationship G (both labelled by line)."""
     import gzip
