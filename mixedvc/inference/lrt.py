@@ -50,7 +50,9 @@ def component_test(component: str, llf: float, llf_null: float, method: str = "m
     "chi2" uses χ²₁, which is conservative at the boundary.
     """
     check_method(method)
-    statistic = max(0.0, 2 * (llf - llf_null))
+    statistic = 2 * (llf - llf_null)
+    if statistic < 1e-8:  # both fits are the same but for rounding (or the larger stopped a hair below)
+        statistic = 0.0
     tail = float(special.chdtrc(1, statistic)) if np.isfinite(statistic) else 0.0
     if method == "chi2":
         return ComponentTest(component, statistic, tail, "chi-square(1), conservative at the boundary", llf, llf_null)

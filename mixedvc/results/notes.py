@@ -20,7 +20,6 @@ def notes(fit: PointResults, df: str, interval: str, information: str | None) ->
         *_meaning(fit),
         *_edges(fit),
         *_rows(fit),
-        *_levels(fit),
         *fit.spec.notes,
         *_constant(fit),
     ]
@@ -45,6 +44,8 @@ def _tests(fit: PointResults, df: str) -> list[str]:
     if not fit.spec.p:
         return []
     if df == "satterthwaite":
+        if not fit.covariance().free.any():
+            return ["Tests of fixed effects are normal: the variances are given, so they count as known."]
         kind = fit.df_covariance.kind
         return [f"t tests use Satterthwaite's degrees of freedom ({kind} information)."]
     if df == "residual":
@@ -61,37 +62,42 @@ def _meaning(fit: PointResults) -> list[str]:
         out.append("Rows that say corr.: the correlation under sd | corr, with its own standard error and interval.")
     if not spec.terms:
         return out
-    plain = all(np.all(term.basis == 1.0) for term in spec.all_terms)
-    total = " + ".join(term.label for term in spec.all_terms)
-    if plain:
-        out.append(f"share: of the total variance, {total}.")
-    else:
-        out.append("share: of the average variance of an observation, each effect at its mean square in these rows.")
-    return out
+    if all(np.all(term.basis == 1.0) for term in spec.all_terms):
+        return [*out, f"share: of the total variance, {' + '.join(term.label for term in spec.all_terms)}."]
+    text = "share: of the average variance of an observation in these rows"
+    text += ", each slope at its mean square" if any(np.any(term.basis != 1.0) for term in spec.terms) else ""
+    text += ", the residual at its mean over the weights" if spec.weights is not None else ""
+    if "covariance" in kinds:
+        text += ". Shares add up to 100%, covariances included; where effects are correlated, some may be negative"
+    return [*out, f"{text}."]
 
 
 def _edges(fit: PointResults) -> list[str]:
     spec, e, out = fit.spec, fit.estimate, []
     rows = parameters(spec)
-    zero = [p.name for p, at, v in zip(rows, e.at_bound, e.par, strict=True) if at and p.kind == "variance" and v == 0]
-    variances = [p for p in rows if p.kind == "variance" and p.term < len(spec.terms)]
-    if zero and len([name for name in zero if name != spec.residual.name]) == len(variances):
-        out.append(
-            "boundary: every random variance is estimated as exactly zero, so this is the ordinary least-squares fit. "
-            "A zero has no standard error; test_varcomp() tests it with the mixture of chi-squares."
-        )
+    at_zero = [p for p, at, v in zip(rows, e.at_bound, e.par, strict=True) if at and p.kind == "variance" and v == 0]
+    zero = [p.name for p in at_zero if p.term < len(spec.terms)]
+    advice = "A zero has no standard error; test_varcomp() tests it with the mixture of chi-squares."
+    if zero and len(zero) == sum(p.kind == "variance" and p.term < len(spec.terms) for p in rows):
+        out.append(f"boundary: every random variance is exactly zero, so this is the least-squares fit. {advice}")
     elif zero:
         out.append(
-            f"boundary: {', '.join(zero)} {'is' if len(zero) == 1 else 'are'} estimated as exactly zero, the edge of "
-            "what a variance can be. A zero has no standard error; test_varcomp() tests it with the mixture of "
-            "chi-squares. The other standard errors are those of the model without it."
+            f"boundary: {', '.join(zero)} {'is' if len(zero) == 1 else 'are'} exactly zero, the edge of what a "
+            f"variance can be. {advice} The other standard errors are those of the model without it."
         )
-    edge = [
-        p.name for p, at in zip(rows, e.at_bound, strict=True) if at and p.kind != "variance" and p.name not in zero
+    if len(at_zero) > len(zero):
+        out.append("boundary: the residual variance is zero: the model reproduces the response exactly.")
+    dead = {(p.group, p.effect) for p in at_zero}
+    inside = [
+        f"{p.effect} and {p.effect2} in {p.group}"
+        for p, at in zip(rows, e.at_bound, strict=True)
+        if at and p.kind != "variance" and not dead & {(p.group, p.effect), (p.group, p.effect2)}
     ]
-    inside = [name for name in edge if not any(z.split("[")[0] == name.split("[")[0] for z in zero)]
     if inside:
-        out.append(f"boundary: the correlation in {', '.join(inside)} is at the edge of its range: a singular fit.")
+        out.append(
+            f"boundary: the correlation of {', of '.join(inside)} is at the edge of its range, so the fit is singular: "
+            "the data support fewer random effects."
+        )
     held = [p.name for p, fixed in zip(rows, e.fixed, strict=True) if fixed]
     if held:
         out.append(f"fixed: {', '.join(held)} {'was' if len(held) == 1 else 'were'} given, not estimated.")
@@ -108,18 +114,6 @@ def _rows(fit: PointResults) -> list[str]:
         )
     if spec.aliased:
         out.append(f"Not estimable, left out (linear combinations of others): {', '.join(spec.aliased)}.")
-    return out
-
-
-def _levels(fit: PointResults) -> list[str]:
-    out = []
-    for term in fit.spec.terms:
-        extra = len(term.covariance.labels) - term.q
-        if extra > 0 and term.cov_name is not None:
-            out.append(
-                f"cov {term.cov_name!r} has {extra} level{'s' * (extra > 1)} of {term.group} without rows in the data: "
-                "random_effects predicts them too."
-            )
     return out
 
 

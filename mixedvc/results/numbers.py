@@ -20,14 +20,15 @@ def significant(x: float, digits: int = 4) -> str:
 
 
 def fixed_row(coef: float, se: float, low: float, high: float) -> tuple[str, str, str, str]:
-    """Coefficient, standard error (five digits) and interval (one decimal less), decimals set by the error."""
-    reference = se if se > 0 and math.isfinite(se) else abs(coef)
-    if not (reference > 0 and math.isfinite(reference)):
-        return f"{coef:.4f}", significant(se), significant(low), significant(high)
-    decimals = 4 - math.floor(math.log10(reference))
-    if decimals > 8 or max(abs(coef), reference) >= 1e9:
+    """Coefficient, standard error and interval (one decimal less): four decimals where they suit the error.
+
+    They suit from 0.01 to 10,000; otherwise the error has five digits and the row its decimals.
+    """
+    size = se if se > 0 and math.isfinite(se) else abs(coef)
+    places = 4 if not size > 0 or 0.01 <= size < 1e4 else 4 - math.floor(math.log10(size))
+    if places > 8 or max(abs(coef), size) >= 1e9:
         return f"{coef:.5e}", f"{se:.4e}", f"{low:.4e}", f"{high:.4e}"
-    places, fewer = max(0, decimals), max(0, decimals - 1)
+    places, fewer = max(0, places), max(0, places - 1)
     error = f"{se:.{places}f}" if math.isfinite(se) else ""
     limits = [f"{x:.{fewer}f}" if math.isfinite(x) else significant(x) for x in (low, high)]
     return f"{coef:.{places}f}", error, limits[0], limits[1]

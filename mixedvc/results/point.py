@@ -453,8 +453,7 @@ class PointResults:
         return varshare(self, ax=ax)
 
     def __repr__(self) -> str:
-        source = getattr(self.spec.source, "formula", None)
-        about = f"{getattr(source, 'source', None) or ' + '.join(t.text for t in self.spec.terms)}"
+        about = getattr(self.spec.source, "formula", None) or " + ".join(t.text for t in self.spec.terms)
         state = "" if self.converged else ", not converged"
         return f"<PointResults: {about} by {self.method}, {self.nobs} rows{state}; .summary() prints it>"
 

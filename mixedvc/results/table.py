@@ -61,8 +61,8 @@ def summary_table(fit: PointResults, df: str, level: float, interval: str, infor
     e = fit.estimate
     banner = ""
     if not e.converged:
-        why = f" ({e.message})" if e.message else ""
-        banner = f"NOT CONVERGED after {e.n_evaluations} evaluations{why}: these numbers are not an optimum."
+        why = f": {e.message}" if e.message else ""
+        banner = f"NOT CONVERGED{why}. The numbers below are not an optimum."
     return SummaryTable(title(fit), banner, header(fit), tuple(grids), notes(fit, df, interval, information))
 
 

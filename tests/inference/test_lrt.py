@@ -38,9 +38,7 @@ def test_the_balanced_one_way_test_refits_least_squares():
 def test_every_single_variance_is_tested_by_default():
     fit = cases.fitted(cases.relatives(n=80, signal=3.0))
     assert list(fit.test_varcomp().index) == ["block"]
-    with pytest.raises(
-        OptionError, match=r"'kin' has 2 effects.*can be tested: 'block'.*Compare two fits by their llf"
-    ):
+    with pytest.raises(OptionError, match=r"'kin' has 2 effects.*can be tested: 'block'.*by their llf"):
         fit.test_varcomp("kin")
     with pytest.raises(OptionError, match="no random term is called 'kim'"):
         fit.test_varcomp("kim")

@@ -24,7 +24,7 @@ def test_sleepstudy_standard_errors_by_expected_information_are_the_published_on
     assert_allclose(fit.varcomp["se"], [288.786, 46.6788, 14.7821, 77.1854], rtol=2e-5, atol=0)
 
 
-@pytest.mark.parametrize("groups, size", [(6, 5), (10, 3)])
+@pytest.mark.parametrize(("groups", "size"), [(6, 5), (10, 3)])
 def test_balanced_one_way_standard_errors_have_their_closed_form(groups, size):
     spec = assemble.one_way(groups, size, seed=4)
     fit = cases.fitted(spec)
