@@ -57,7 +57,7 @@ def _stored(kind: str, A: Float, labels: Any) -> Any:
     if kind == "blocks":
         return known.Sparse(sp.csr_array(A), labels)
     if kind == "precision":
-        return known.Precision(sp.csr_array(np.round(np.linalg.inv(A), 12)), labels)
+        return known.Precision(sp.csc_array(np.round(np.linalg.inv(A), 12)), labels)
     if kind == "low rank":
         values, vectors = np.linalg.eigh(A)
         keep = values > 1e-10 * values[-1]
@@ -80,7 +80,7 @@ def stored_in_every_way(A: Float, labels: Any) -> dict[str, Any]:
             "features": known.Features(root, labels, standardize=False),
         }
         if values[0] > 1e-8 * values[-1]:
-            out["precision"] = known.Precision(sp.csr_array(np.linalg.inv(A)), labels)
+            out["precision"] = known.Precision(sp.csc_array(np.linalg.inv(A)), labels)
     return out
 
 
