@@ -52,7 +52,8 @@ def test_readme_shows_what_the_main_job_prints():
         [sys.executable, "-c", main, *MAIN_JOB], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert without_date(shown[0].rstrip()) == without_date(done.stdout.rstrip())
+    now = without_date(done.stdout.rstrip())
+    assert without_date(shown[0].rstrip()) == now, "if the change is meant: python docs/refresh_readme.py"
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "LICENSE", "docs/architecture.md", "docs/math.md"])
