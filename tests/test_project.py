@@ -93,7 +93,8 @@ def test_the_public_face_is_small_and_all_there():
 
 
 def test_import_takes_less_than_a_second():
-    code = "import time; t = time.perf_counter(); import mixedvc; print(time.perf_counter() - t)"
+    # processor time: what the import costs, whatever else the computer is doing
+    code = "import time; t = time.process_time(); import mixedvc; print(time.process_time() - t)"
     assert min(float(fresh(code)) for _ in range(3)) < 1.0
 
 
