@@ -87,15 +87,18 @@ def main() -> int:
     from problems import PROBLEMS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[[], *PROBLEMS], default=list(PROBLEMS))
+    parser.add_argument("names", nargs="*", help=f"any of {', '.join(PROBLEMS)}; all by default")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    unknown = [name for name in options.names if name not in PROBLEMS]
+    if unknown:
+        parser.error(f"no problem is called {unknown[0]!r}; there are {', '.join(PROBLEMS)}")
     if options.one:
         print(json.dumps(measure(options.names[0], options.repeats)))
         return 0
     print(f"import mixedvc: {import_seconds(options.repeats):.3f} s")
-    for name in options.names:
+    for name in options.names or PROBLEMS:
         command = [sys.executable, __file__, name, "--one", "--repeats", str(options.repeats)]
         print(show(json.loads(subprocess.check_output(command, text=True).splitlines()[-1])), flush=True)
     return 0

@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from ..design.spec import ModelSpec
 from ..linalg import dense as la
@@ -89,8 +88,7 @@ class DenseState:
     def inverse(self) -> Float:
         """Lower triangle of V⁻¹, zeros above."""
         if "_L_inverse" in self.__dict__:
-            L_inverse = self.__dict__.pop("_L_inverse")
-            return lapack.dlauum(L_inverse, lower=1, overwrite_c=1)[0]
+            return la.inverse_from_triangular(self.__dict__.pop("_L_inverse"))
         return la.cholesky_inverse(self.L)
 
     @property

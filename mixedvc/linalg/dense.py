@@ -49,6 +49,11 @@ def triangular_inverse(L: Float, *, overwrite: bool = False) -> Float:
     return inverse
 
 
+def inverse_from_triangular(L_inverse: Float) -> Float:
+    """Lower triangle of A⁻¹ = L⁻ᵀL⁻¹ from L⁻¹, in its place: the second half of `cholesky_inverse`."""
+    return lapack.dlauum(L_inverse, lower=1, overwrite_c=1)[0]
+
+
 def cho_solve(L: Float, B: Float) -> Float:
     """A⁻¹ B from the lower Cholesky factor L."""
     X, _ = lapack.dpotrs(L, B, lower=1)
