@@ -162,7 +162,7 @@ def _listed(manifest: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
 
 def _check_version(manifest: dict[str, Any], path: str) -> None:
     found = manifest.get("version")
-    if isinstance(found, int) and 1 <= found <= VERSION:
+    if type(found) is int and 1 <= found <= VERSION:
         return
     writer = manifest.get("written_by")
     by = f"mixedvc {writer.get('mixedvc')}" if isinstance(writer, dict) else "another mixedvc"

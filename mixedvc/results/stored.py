@@ -42,7 +42,9 @@ class PointKind:
         source.check_unchanged()
         return {
             "request": _pack_request(source.request, packer),
-            "design": packer.pack({"X": results.spec.X, "y": results.spec.y}, "the design"),
+            "design": packer.pack(
+                {"X": results.spec.X, "y": results.spec.y, "notes": results.spec.notes}, "the design"
+            ),
             "estimate": _pack_fields(results.estimate, packer, "the estimate"),
             "estimator": _pack_estimator(results.estimator, packer),
             "information": results.information,
@@ -117,8 +119,8 @@ def _unpack_covariance(packed: Mapping[str, Any], arrays: Mapping[str, Array]) -
     return covariances.get(packed["kind"]).from_state(unpack(packed["options"], arrays), own)
 
 
-def _bound_again(request: Request, design: Mapping[str, Array]) -> ModelSpec:
-    """The specification of a request, with the response that was fitted (a refit has another than the data)."""
+def _bound_again(request: Request, design: Mapping[str, Any]) -> ModelSpec:
+    """The specification of a request, with the response that was fitted (a refit has another than the data) and notes."""
     from ..design.bind import bind_request
 
     with warnings.catch_warnings():  # what there was to warn of was said when the model was fitted
@@ -130,7 +132,7 @@ def _bound_again(request: Request, design: Mapping[str, Array]) -> ModelSpec:
             "the stored data and formula do not give the design that was fitted: the versions of the packages behind "
             "it are too far apart"
         )
-    return spec if np.array_equal(y, spec.y) else replace(spec, y=y.copy())
+    return replace(spec, y=y.copy(), notes=design["notes"])
 
 
 def _close(stored: Array, made: Array) -> bool:
