@@ -16,6 +16,7 @@ from .parameters import jacobian, par_slices
 
 Float = NDArray[np.float64]
 KINDS = ("expected", "average", "observed")
+MOST_FLOPS = 2e12  # about a minute on one core
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ class ParameterCovariance:
     se: Float
     free: NDArray[np.bool_]
     problem: str = ""
+
+
+def default_kind(spec: ModelSpec, likelihood: str) -> str:
+    """Expected where tr(T V_j T V_k) is affordable, else average (several large dense kernels; MATH 3)."""
+    kernels = sum(where.term < len(spec.terms) for where in spec.index)
+    costly = likelihood == "dense" and kernels > 1 and 2.0 * kernels * spec.n**3 > MOST_FLOPS
+    return "average" if costly else "expected"
 
 
 def information(evaluation: Evaluation, kind: str) -> Float:

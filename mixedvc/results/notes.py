@@ -37,7 +37,9 @@ def _errors(fit: PointResults, interval: str, information: str | None) -> list[s
     how = [names[interval]] if "variance" in kinds else []
     how += ["Wald for covariances"] if "covariance" in kinds else []
     how += ["Fisher's z for correlations"] if "correlation" in kinds else []
-    return [f"Standard errors of variances: {cov.kind} information. Intervals: {', '.join(how)}."]
+    costly = information is None and fit.information == "auto" and cov.kind == "average"
+    why = " (the expected one takes long here; information='expected' asks for it)" if costly else ""
+    return [f"Standard errors of variances: {cov.kind} information{why}. Intervals: {', '.join(how)}."]
 
 
 def _tests(fit: PointResults, df: str) -> list[str]:
@@ -65,7 +67,7 @@ def _meaning(fit: PointResults) -> list[str]:
     if all(np.all(term.basis == 1.0) for term in spec.all_terms):
         return [*out, f"share: of the total variance, {' + '.join(term.label for term in spec.all_terms)}."]
     text = "share: of the average variance of an observation in these rows"
-    text += ", each slope at its mean square" if any(np.any(term.basis != 1.0) for term in spec.terms) else ""
+    text += ", each effect at its mean square" if any(np.any(term.basis != 1.0) for term in spec.terms) else ""
     text += ", the residual at its mean over the weights" if spec.weights is not None else ""
     if "covariance" in kinds:
         text += ". Shares add up to 100%, covariances included; where effects are correlated, some may be negative"

@@ -43,7 +43,12 @@ def p_value(p: float) -> str:
 
 def percent(share: float) -> str:
     """A share as per cent; blank for NaN."""
-    return "" if math.isnan(share) else f"{100 * share:.1f}%"
+    return "" if math.isnan(share) else f"{round(100 * share, 1) + 0.0:.1f}%"
+
+
+def t_value(t: float) -> str:
+    """Three decimals; four digits where the error is next to nothing."""
+    return "" if math.isnan(t) else f"{t:.3f}" if abs(t) < 1e6 else f"{t:.3e}"
 
 
 def info(x: float, decimals: int) -> str:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..errors import NotProvided, OptionError
 from ..estimators.base import Estimator, PointEstimate
-from ..inference import blup, fitstats, intervals, predict, ratios, simulate
+from ..inference import blup, fitstats, intervals, predict, ratios
 from ..inference import df as dof
 from ..inference.parameters import Parameter, parameters
-from ..inference.se import KINDS, ParameterCovariance, parameter_covariance
+from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance
 from ..likelihood import choose
 from ..likelihood.base import Evaluation, Likelihood
 from . import frames, support
@@ -43,18 +43,19 @@ class PointResults:
     estimator : Estimator, optional
         Needed by `refit` and `test_varcomp`.
     information : str
-        "expected" | "average" | "observed": the information behind the standard errors of variances.
+        "expected" | "average" | "observed": the information behind the standard errors of variances; "auto" is the
+        expected one where it is affordable, else the average one.
     """
 
     spec: ModelSpec
     estimate: PointEstimate
     likelihood: Likelihood | None
     estimator: Estimator | None = None
-    information: str = "expected"
+    information: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.information not in KINDS:
-            raise OptionError(f"information={self.information!r} is not one of {', '.join(map(repr, KINDS))}")
+        if self.information not in ("auto", *KINDS):
+            raise OptionError(f"information={self.information!r} is not one of 'auto', {', '.join(map(repr, KINDS))}")
 
     # ---- the fit --------------------------------------------------------------------------------------------
 
@@ -98,11 +99,6 @@ class PointResults:
     def df_resid(self) -> float:
         """n − p."""
         return float(self.spec.n - self.spec.p)
-
-    @property
-    def df_model(self) -> float:
-        """Fixed effects estimated."""
-        return float(self.spec.p)
 
     @property
     def n_parameters(self) -> int:
@@ -362,11 +358,7 @@ class PointResults:
         self, nsim: int = 1, *, seed: int | np.random.Generator | None = None, random: str = "new"
     ) -> pd.DataFrame:
         """New responses, one column a draw; ``random="new"`` draws random effects, "fitted" keeps the BLUPs."""
-        import pandas as pd
-
-        y = simulate.simulate(self.spec, self.evaluation, nsim, seed, random)
-        names = [f"sim_{j + 1}" for j in range(y.shape[1])]
-        return pd.DataFrame({name: self.padded(column, name) for name, column in zip(names, y.T, strict=True)})
+        return support.simulate(self, nsim, seed, random)
 
     def refit(self, y: Any) -> PointResults:
         """The same model and method for another response: rows of the fit, or rows of the data it came from."""
@@ -488,6 +480,8 @@ class PointResults:
     def covariance(self, information: str | None = None) -> ParameterCovariance:
         """Covariance of the variance parameters by `information` (the fit's own by default), kept once computed."""
         kind = information or self.information
+        if kind == "auto":
+            kind = default_kind(self.spec, self.estimate.likelihood)
         if kind not in self._covariances:
             self._covariances[kind] = parameter_covariance(self.spec, self.evaluation, self.estimate, kind)
         return self._covariances[kind]
@@ -495,5 +489,8 @@ class PointResults:
     @cached_property
     def df_covariance(self) -> ParameterCovariance:
         """Satterthwaite's Cov(θ̂): from the observed information (as lmerTest), else the fit's own kind."""
+        own = self.covariance()
+        if own.kind == "average":  # the observed information needs the expected one
+            return own
         observed = self.covariance("observed")
-        return self.covariance(None) if observed.problem else observed
+        return own if observed.problem else observed

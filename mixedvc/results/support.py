@@ -15,6 +15,7 @@ from ..design.spec import ModelSpec
 from ..errors import BoundaryWarning, DataError, MixedVCWarning, OptionError
 from ..estimators.base import PointEstimate
 from ..inference import intervals, lrt, ratios
+from ..inference import simulate as draws
 from ..inference.parameters import Parameter, par_slices, parameters
 from ..inference.predict import Rows, match_levels, prediction_variance
 from ..inference.se import ParameterCovariance
@@ -83,6 +84,15 @@ def response(spec: ModelSpec, y: Any) -> Float:
         rows = ", ".join(repr(spec.row_labels[i]) for i in bad[:5])
         raise DataError(f"the new response is missing or infinite in {len(bad)} rows: {rows}. Bind a new model for it.")
     return values
+
+
+def simulate(fit: PointResults, nsim: int, seed: int | np.random.Generator | None, random: str) -> pd.DataFrame:
+    """New responses as columns sim_1, sim_2, …"""
+    import pandas as pd
+
+    y = draws.simulate(fit.spec, fit.evaluation, nsim, seed, random)
+    names = [f"sim_{j + 1}" for j in range(y.shape[1])]
+    return pd.DataFrame({name: fit.padded(column, name) for name, column in zip(names, y.T, strict=True)})
 
 
 def correlation_se(spec: ModelSpec, estimate: PointEstimate, cov: ParameterCovariance, p: Parameter) -> float:

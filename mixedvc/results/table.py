@@ -12,7 +12,7 @@ from ..design.spec import ModelSpec
 from ..inference import intervals
 from ..inference.parameters import Parameter, parameters
 from .notes import notes
-from .numbers import fixed_row, info, p_value, percent, significant
+from .numbers import fixed_row, info, p_value, percent, significant, t_value
 
 if TYPE_CHECKING:
     from .point import PointResults
@@ -111,7 +111,7 @@ def fixed_grid(fit: PointResults, df: str, level: float) -> Grid:
     for j, name in enumerate(fit.spec.x_names):
         coef, err, lower, upper = fixed_row(beta[j], se[j], low[j], high[j])
         freedom = [] if normal else [f"{nu[j]:.2f}" if nu[j] < 1e6 else "inf"]
-        rows.append((name, coef, err, *freedom, f"{t[j]:.3f}", p_value(p[j]), lower, upper))
+        rows.append((name, coef, err, *freedom, t_value(t[j]), p_value(p[j]), lower, upper))
     return Grid((*columns, *_interval_names(level)), tuple(rows), 1)
 
 
@@ -129,7 +129,8 @@ def variance_grid(fit: PointResults, level: float, interval: str, information: s
         stub = [_label(spec, p), *([_effect(p)] if effects else [])]
         value = "0" if r["variance"] == 0 else significant(r["variance"])
         limits = [significant(r["lower"]), significant(r["upper"])]
-        body.append((*stub, value, _se_cell(fit, j, r["se"]), significant(r["sd"]), *limits, percent(r["share"])))
+        part = "" if p.kind != "variance" and r["share"] == 0 else percent(r["share"])
+        body.append((*stub, value, _se_cell(fit, j, r["se"]), significant(r["sd"]), *limits, part))
     numbers = ("variance", "std err", "sd | corr" if mixed else "sd", *_interval_names(level), "share")
     return Grid(("Variances", *([""] if effects else []), *numbers), tuple(body), 2 if effects else 1)
 
@@ -149,7 +150,9 @@ def _effect(p: Parameter) -> str:
         return ""
     if p.effect2 is None:
         return p.effect
-    return f"{p.effect}, {p.effect2}" if p.kind == "covariance" else f"corr. of {p.effect} and {p.effect2}"
+    if p.kind == "covariance":
+        return f"{p.effect}, {p.effect2}"
+    return f"corr. {p.effect2}" if p.effect == "any" else f"corr. {p.effect}, {p.effect2}"
 
 
 def _interval_names(level: float) -> tuple[str, str]:

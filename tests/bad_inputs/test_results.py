@@ -72,7 +72,7 @@ def test_80_all_variances_zero_is_the_least_squares_fit_with_a_note():
 def test_85_a_method_without_likelihood_has_no_aic_and_says_which_has():
     fit = mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"))
     moment = replace(fit, estimate=replace(fit.estimate, method="he", loglik=None))
-    with pytest.raises(AttributeError, match="method 'he' has no likelihood.*use method='reml' or method='ml'"):
+    with pytest.raises(AttributeError, match=r"method 'he' has no likelihood.*use method='reml' or method='ml'"):
         _ = moment.aic
     with pytest.raises(NotProvided, match="no llf, aic or bic"):
         _ = moment.bic
@@ -80,7 +80,7 @@ def test_85_a_method_without_likelihood_has_no_aic_and_says_which_has():
 
 def test_86_prediction_lists_absent_columns_and_unknown_ids():
     fit = mv.fit("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
-    with pytest.raises(BindError, match="2 columns are needed to predict and not in the new data: .*Days.*Subject"):
+    with pytest.raises(BindError, match=r"2 columns are needed to predict and not in the new data: .*Days.*Subject"):
         fit.predict(pd.DataFrame({"day": [1.0]}))
     assert len(fit.predict(pd.DataFrame({"Days": [1.0]}), random="none")) == 1
     labels = [f"id{j}" for j in range(12)]

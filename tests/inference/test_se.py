@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from mixedvc import structures
 from mixedvc.errors import OptionError
+from mixedvc.inference import se
 from mixedvc.inference.parameters import jacobian, parameters
 from mixedvc.inference.se import parameter_covariance
 from mixedvc.testing import assemble
@@ -136,3 +137,16 @@ def test_every_structure_of_the_registry_has_a_kind_for_each_parameter():
 def test_printed_precision_of_sleepstudy_matches_lme4():
     fit = cases.fitted(cases.sleepstudy())
     assert_allclose(fit.varcomp["sd"], [24.740, 0.066, 5.922, 25.592], **printed(3))
+
+
+def test_the_expected_information_is_the_default_until_it_costs_too_much(monkeypatch):
+    spec = cases.relatives()
+    assert se.default_kind(spec, "dense") == "expected"
+    monkeypatch.setattr(se, "MOST_FLOPS", 1e4)
+    assert se.default_kind(spec, "dense") == "average"
+    assert se.default_kind(spec, "blocks") == "expected"
+    assert se.default_kind(assemble.one_way(), "dense") == "expected"
+    fit = cases.by_brute_force(spec, cases.RELATIVES_PAR)
+    dense = replace(fit, estimate=replace(fit.estimate, likelihood="dense"))
+    assert dense.covariance().kind == dense.df_covariance.kind == "average"
+    assert "average information (the expected one takes long here" in " ".join(str(dense.summary()).split())

@@ -183,9 +183,7 @@ def test_covariance_of_components_has_their_names(fit):
 def test_what_a_method_without_likelihood_cannot_give_names_one_that_can(fit):
     moment = replace(fit, estimate=replace(fit.estimate, method="he", loglik=None))
     for name in ("llf", "aic", "bic"):
-        with pytest.raises(
-            NotProvided, match="method 'he' has no likelihood, so no llf, aic or bic: use method='reml'"
-        ):
+        with pytest.raises(NotProvided, match="method 'he' has no likelihood, so no llf, aic or bic: use"):
             getattr(moment, name)
         assert not hasattr(moment, name)
     text = str(moment.summary())

@@ -12,7 +12,7 @@ from statsmodels.iolib.summary import Summary
 
 import mixedvc as mv
 from mixedvc.errors import MixedVCWarning
-from mixedvc.results.numbers import fixed_row, p_value, percent, significant
+from mixedvc.results.numbers import fixed_row, p_value, percent, significant, t_value
 from mixedvc.results.render import shorten
 
 
@@ -62,7 +62,7 @@ def test_the_summary_of_sleepstudy_reads_as_designed(fit):
         "    Satterthwaite's chi-square for variances, Wald for covariances.",
         "[2] t tests use Satterthwaite's degrees of freedom (observed information).",
         "[3] Rows with two effects: a covariance, with the correlation under sd | corr.",
-        "[4] share: of the average variance of an observation in these rows, each slope",
+        "[4] share: of the average variance of an observation in these rows, each effect",
         "    at its mean square. Shares add up to 100%, covariances included; where",
         "    effects are correlated, some may be negative.",
         "[5] Log-likelihood constants are lme4's: (n - p) log 2pi, no log|X'X|.",
@@ -157,6 +157,22 @@ def test_a_covariance_prints_as_it_was_read_and_fixed_components_say_so():
     assert "share: of the total variance, id (cov A) + Residual." in text
 
 
+def test_correlations_of_a_pattern_print_with_their_own_error_and_fisher_interval():
+    rng = np.random.default_rng(0)
+    group, time = rng.integers(0, 40, 300), rng.integers(0, 3, 300)
+    root = np.linalg.cholesky(0.6 ** np.abs(np.subtract.outer(range(3), range(3))))
+    u = rng.standard_normal((40, 3)) @ root.T
+    data = pd.DataFrame({"g": group.astype(str), "t": np.array(list("abc"))[time]})
+    data["y"] = u[group, time] + 0.6 * rng.standard_normal(300)
+    fit = mv.fit("y ~ 1 + ar1(0 + t | g)", data)
+    row = fit.varcomp.iloc[1]
+    assert np.isnan(row["variance"])
+    assert -1 < row["lower"] < row["sd"] < row["upper"] < 1
+    line = next(line for line in str(fit.summary()).splitlines() if "corr. next" in line)
+    assert line.split()[3:] == [significant(row[name]) for name in ("se", "sd", "lower", "upper")]
+    assert "Fisher's z for correlations" in words(fit)
+
+
 def test_an_unfinished_fit_says_so_first():
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"g": rng.integers(0, 9, 60).astype(str), "x": rng.standard_normal(60)})
@@ -192,6 +208,9 @@ def test_coefficients_take_their_decimals_from_the_error():
     assert p_value(0.0312) == "0.031"
     assert percent(0.2601) == "26.0%"
     assert percent(float("nan")) == ""
+    assert percent(-1e-12) == "0.0%"
+    assert t_value(-12.34567) == "-12.346"
+    assert t_value(5.0286e14) == "5.029e+14"
 
 
 def test_long_names_keep_both_ends():
