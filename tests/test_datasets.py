@@ -89,6 +89,12 @@ def test_an_unknown_name_lists_the_known_ones_nearest_first():
         load_data("sleepstudi")
 
 
+@pytest.mark.parametrize("name", [3, None, ["sleepstudy"]])
+def test_a_name_that_is_no_text_is_refused_the_same_way(name):
+    with pytest.raises(OptionError, match="no data set is called .* There are: cbpp"):
+        load_data(name)
+
+
 def test_missing_files_name_the_places_looked_at(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "__file__", str(tmp_path / "mixedvc" / "io" / "datasets.py"))
     with pytest.raises(DataError, match=r"_data nor .*data: install the package again"):

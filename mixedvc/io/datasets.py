@@ -58,7 +58,7 @@ def load_data(name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if name not in _levels():
+    if not isinstance(name, str) or name not in _levels():
         raise OptionError(_unknown(name))
     factors = _levels()[name]
     frame = pd.read_csv(_file(name), dtype=dict.fromkeys(factors, str))
