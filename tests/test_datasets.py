@@ -91,7 +91,7 @@ def test_an_unknown_name_lists_the_known_ones_nearest_first():
 
 @pytest.mark.parametrize("name", [3, None, ["sleepstudy"]])
 def test_a_name_that_is_no_text_is_refused_the_same_way(name):
-    with pytest.raises(OptionError, match="no data set is called .* There are: cbpp"):
+    with pytest.raises(OptionError, match=r"no data set is called .* There are: cbpp"):
         load_data(name)
 
 
