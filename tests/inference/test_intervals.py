@@ -80,16 +80,18 @@ def test_profile_and_bootstrap_are_refused_with_what_is_there_instead():
 
 
 @pytest.mark.slow
-def test_default_interval_of_a_variance_with_six_groups_covers_where_wald_does_not():
-    inside = {"chi2": 0, "wald": 0}
-    repeats = 400
+@pytest.mark.filterwarnings("ignore::mixedvc.errors.BoundaryWarning")
+def test_default_interval_of_a_variance_covers_where_wald_does_not():
+    groups, repeats, inside = 10, 600, {"chi2": 0, "wald": 0}
+    regular = 0
     for seed in range(repeats):
-        fit = cases.fitted(assemble.one_way(6, 5, seed=seed))
+        fit = cases.fitted(assemble.one_way(groups, 5, seed=seed))
         if fit.is_singular:
             continue
+        regular += 1
         for kind in inside:
             row = fit.variances(interval=kind).iloc[0]
             inside[kind] += bool(row["lower"] <= 1.0 <= row["upper"])
-    coverage = {kind: count / repeats for kind, count in inside.items()}
-    assert coverage["wald"] < coverage["chi2"]
-    assert coverage["chi2"] > 0.92 - MONTE_CARLO * np.sqrt(0.92 * 0.08 / repeats)
+    coverage = {kind: count / regular for kind, count in inside.items()}
+    assert coverage["wald"] < coverage["chi2"] - 0.04
+    assert abs(coverage["chi2"] - 0.95) < MONTE_CARLO * np.sqrt(0.95 * 0.05 / regular)

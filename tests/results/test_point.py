@@ -245,3 +245,31 @@ def test_the_test_of_a_component_that_is_zero_has_p_one():
         warnings.simplefilter("ignore", BoundaryWarning)
         fit = mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff2"))
     assert fit.test_varcomp().loc["Batch", "p_value"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("case", "data", "formula"),
+    [
+        ("dyestuff/batch", "dyestuff", "Yield ~ 1 + (1 | Batch)"),
+        ("penicillin/crossed", "penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
+        ("pastes/nested", "pastes", "strength ~ 1 + (1 | batch / cask)"),
+        ("orthodont/lmer_slope", "orthodont", "distance ~ age * Sex + (age | Subject)"),
+        ("orthodont/lmer_intercept", "orthodont", "distance ~ age * Sex + (1 | Subject)"),
+    ],
+)
+def test_effects_predictions_and_criteria_are_lme4s(case, data, formula):
+    want = reference(f"lme4/{case}")["REML"]
+    fit = mv.fit(formula, mv.load_data(data))
+    assert_allclose([fit.llf, fit.aic, fit.bic], [want["logLik"], want["AIC"], want["BIC"]], rtol=1e-6, atol=0)
+    assert_allclose(fit.bse, list(want["se"].values()), rtol=2e-3, atol=0)
+    new = pd.DataFrame(want["predict"]["newdata"])
+    assert_allclose(fit.predict(new, random="none"), want["predict"]["population"], rtol=1e-5, atol=0)
+    assert_allclose(fit.predict(new, new_levels="zero"), want["predict"]["conditional"], rtol=2e-4, atol=0)
+    for group, block in want["ranef"].items():
+        name = ":".join(reversed(group.split(":")))
+        levels = [":".join(reversed(level.split(":"))) for level in block["levels"]]
+        size = np.abs(block["values"]).max(axis=0)
+        got = fit.random_effects[name].loc[levels].to_numpy()
+        assert_allclose(got / size, np.array(block["values"]) / size, rtol=0, atol=5e-3)
+        cov = np.array([fit.random_effects_cov[name].loc[level].to_numpy() for level in levels])
+        assert_allclose(cov, np.array(block["condVar"]), rtol=2e-2, atol=0)
