@@ -99,11 +99,12 @@ def _stranger_message(term: Term, labels: NDArray[np.object_], relatives: NDArra
     text = (
         f"{term.text}: {len(labels)} level{'s' * (len(labels) > 1)} of {term.group!r} had no rows in the fit: {shown}."
     )
-    if term.cov_name is not None:
-        known = int(relatives.sum())
-        text += f" {known} of them {'is' if known == 1 else 'are'} in cov[{term.cov_name!r}]."
+    known = int(relatives.sum())
+    if known:
+        text += f" {known} of them {'is' if known == 1 else 'are'} in cov[{term.cov_name!r}]:"
         text += " new_levels='conditional' predicts relatives through the known covariance;"
     else:
+        text += f" None of them is in cov[{term.cov_name!r}]." if term.cov_name is not None else ""
         text += " new_levels='conditional' predicts them at their prior mean, with prior variance;"
     return text + " new_levels='zero' leaves the term out for them; random='none' predicts the population."
 

@@ -88,7 +88,7 @@ def _edges(fit: PointResults) -> list[str]:
             f"variance can be. {advice} The other standard errors are those of the model without it."
         )
     if len(at_zero) > len(zero):
-        out.append("boundary: the residual variance is zero: the model reproduces the response exactly.")
+        out.append("boundary: the residual variance is exactly zero: the random terms leave nothing to it.")
     dead = {(p.group, p.effect) for p in at_zero}
     inside = [
         f"{p.effect} and {p.effect2} in {p.group}"

@@ -13,6 +13,8 @@ from mixedvc.testing import assemble
 from tests.inference import cases
 from tests.tolerances import IDENTITY, MONTE_CARLO, OBJECTIVE
 
+Z = 1.959963984540054
+
 
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
 def test_variance_interval_is_the_scaled_chi_square(level):
@@ -50,13 +52,14 @@ def test_correlations_stay_inside_and_are_symmetric_on_fishers_scale():
     assert (low > -1).all()
     assert (high < 1).all()
     assert_allclose(np.arctanh(low) + np.arctanh(high), 2 * np.arctanh([0.9, 0.0]), **OBJECTIVE)
-    assert_allclose(np.arctanh(high[1]), 1.959963984540054 * 0.3, **OBJECTIVE)
+    assert_allclose(np.arctanh(high), np.arctanh([0.9, 0.0]) + Z * np.array([0.2 / (1 - 0.81), 0.3]), **OBJECTIVE)
 
 
 def test_shares_stay_inside_and_are_symmetric_on_the_logit_scale():
     low, high = intervals.share_interval(np.array([0.95]), np.array([0.2]))
     assert 0 < low[0] < 0.95 < high[0] < 1
     assert_allclose(np.log(low / (1 - low)) + np.log(high / (1 - high)), 2 * np.log(0.95 / 0.05), **OBJECTIVE)
+    assert_allclose(np.log(high / (1 - high)), np.log(0.95 / 0.05) + Z * 0.2 / (0.95 * 0.05), **OBJECTIVE)
 
 
 def test_t_intervals_and_p_values_are_students_and_normal_at_infinity():

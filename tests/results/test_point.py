@@ -233,8 +233,10 @@ def test_relatives_without_records_are_predictable_from_a_formula():
     across, among = A.loc[labels[24:], labels[:24]], A.loc[labels[:24], labels[:24]]
     assert_allclose(effects[24:], across @ np.linalg.solve(among, effects[:24]), rtol=1e-7, atol=1e-9)
     new = pd.DataFrame({"id": ["id27", "id3"]})
-    with pytest.raises(DataError, match=r"'id27'. 1 of them is in cov\['A'\]. new_levels='conditional' predicts rel"):
+    with pytest.raises(DataError, match=r"'id27'. 1 of them is in cov\['A'\]: new_levels='conditional' predicts rel"):
         fit.predict(new)
+    with pytest.raises(DataError, match=r"'ghost'. None of them is in cov\['A'\]. new_levels='condi"):
+        fit.predict(pd.DataFrame({"id": ["ghost"]}))
     got = fit.predict(new, new_levels="conditional", se=True)
     assert_allclose(got["predicted"], fit.params.iloc[0] + effects[["id27", "id3"]], **OBJECTIVE)
     assert got["se"].iloc[0] > got["se"].iloc[1]

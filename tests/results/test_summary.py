@@ -133,6 +133,20 @@ def test_a_zero_prints_as_zero_with_boundary_and_the_test_to_use():
     assert "nan" not in str(fit.summary()).lower()
 
 
+def test_a_residual_at_zero_says_so_and_the_share_is_one_without_error():
+    labels = [f"r{j}" for j in range(12)]
+    rng = np.random.default_rng(1)
+    root = rng.standard_normal((12, 3))
+    A = pd.DataFrame(root @ root.T + 1e-3 * np.eye(12), labels, labels)
+    data = pd.DataFrame({"id": labels, "y": root @ [3.0, -2.0, 1.0] + 0.03 * rng.standard_normal(12)})
+    fit = quiet("y ~ 1 + (1 | id:A)", data, cov={"A": A})
+    if fit.scale > 0:
+        pytest.fail("the example no longer ends at a residual variance of zero")
+    assert "the residual variance is exactly zero: the random terms leave nothing to it" in words(fit)
+    assert float(fit.heritability()) == 1.0
+    assert np.isnan(fit.heritability().se)
+
+
 def test_dropped_rows_and_aliased_columns_are_notes_only_when_there_are_some(fit, sleep):
     data = sleep.copy()
     data.loc[[3, 9], "Days"] = np.nan
