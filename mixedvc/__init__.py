@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from . import errors
+from . import errors, estimators
 from .api import fit, load, model
 from .covariance import Dense, Features, Identity, Kronecker, Precision, Sparse, pedigree
-from .estimators import ML, REML, estimators
+from .estimators import ML, REML
 from .io.datasets import load_data
 
 __version__ = "0.1.0.dev0"

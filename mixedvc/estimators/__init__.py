@@ -1,7 +1,9 @@
-"""Estimators; importing registers ours."""
+"""Estimators: `names()` lists the registered ones, `get(name)` gives the class; importing registers ours."""
 
 from . import reml  # noqa: F401  (registers)
 from .base import Estimator, PointEstimate, TraceRow, estimators
 from .reml import ML, REML
 
-__all__ = ["ML", "REML", "Estimator", "PointEstimate", "TraceRow", "estimators"]
+names, get, register = estimators.names, estimators.get, estimators.register
+
+__all__ = ["ML", "REML", "Estimator", "PointEstimate", "TraceRow", "estimators", "get", "names", "register"]

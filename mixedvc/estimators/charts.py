@@ -120,7 +120,8 @@ class SdChart:
         return numeric_curvature(self._jacobian_at, self.q, score, self.lower, self.upper)
 
     def moved(self, q: Float) -> SdChart:
-        return SdChart(self.structure, q)
+        sd = np.where(q[:-1] < 1e-5, 0.0, q[:-1])  # scaled: a variance of 1e-10 of the response's is zero
+        return SdChart(self.structure, np.append(sd, q[-1]))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ class _Point:
     theta: Float
     loglik: float
     score: Float  # scaled linear parameters
-    information: Float
+    information: Float  # average
+    observed: Float | None = None  # where the average information crawls
 
 
 @dataclass
@@ -84,13 +85,14 @@ class Ascent:
             )
         evaluation = self.likelihood.at(theta)
         f = self.units.factor
-        info = evaluation.observed_information if self._crawls() else evaluation.average_information
-        return _Point(charts, theta, value, evaluation.score * f, info * f[:, None] * f)
+        average = evaluation.average_information * f[:, None] * f
+        observed = evaluation.observed_information * f[:, None] * f if self._observed else None
+        return _Point(charts, theta, value, evaluation.score * f, average, observed)
 
     def _crawls(self) -> bool:
-        """Whether the last decrements shrank too slowly: the average information is far from the observed one."""
+        """Whether the last decrements, already small, shrank slowly: the observed information is to the point then."""
         last = [row.decrement for row in self.rows[-3:]]
-        return self._observed or (len(last) == 3 and last[2] > 0.2 * last[1] > 0.04 * last[0])
+        return len(last) == 3 and last[0] < 1e-2 and last[2] > 0.2 * last[1] > 0.04 * last[0]
 
     # ---- one step -------------------------------------------------------------------------------------------
 
@@ -99,41 +101,67 @@ class Ascent:
         J = _block_diagonal([chart.jacobian() for chart in at.charts])
         plain = J @ at.information @ J.T
         scores = np.split(at.score, np.cumsum([len(c.structure.pairs) for c in at.charts])[:-1])
-        curved = plain - _block_diagonal([c.curvature(s) for c, s in zip(at.charts, scores, strict=True)])
-        return J @ at.score, plain, curved
-
-    def _watch(self) -> None:
-        """Once the average information crawls, the observed one is used to the end."""
-        self._observed = self._crawls()
+        bend = _block_diagonal([c.curvature(s) for c, s in zip(at.charts, scores, strict=True)])
+        if at.observed is not None:
+            exact = J @ at.observed @ J.T - bend
+            if _scaled_eigh(exact, plain)[0][0] > 1e-9:
+                return J @ at.score, plain, exact
+        return J @ at.score, plain, plain - bend
 
     def step(self, at: _Point) -> tuple[_Point, float]:
-        """Best damped Newton step from a point, and the decrement there; the same point where none rises."""
+        """Damped Newton step (Levenberg-Marquardt) and the decrement; the same point where nothing rises."""
         gradient, plain, curved = self.model(at)
         q = np.concatenate([chart.q for chart in at.charts])
         low = np.concatenate([chart.lower for chart in at.charts]) - q
         high = np.concatenate([chart.upper for chart in at.charts]) - q
-        H, direction, decrement = _solve(gradient, plain, curved, low, high)
+        H, decrement = _solve(gradient, plain, curved, low, high)
         self._record(at, decrement)
-        self._watch()
+        self._observed = self._observed or self._crawls()
         if decrement < self.tol:
             return at, decrement
-        noise = _NOISE * max(1.0, abs(at.loglik))
-        damping = 0.0
-        for attempt in range(30):
+        noise = self._noise(at.loglik)
+        size = np.diag(np.maximum(np.diagonal(H), 1e-8))
+        for attempt in range(40):
+            B = H + self._damping * size
+            direction = box_step(B, gradient, low, high)
+            promised = float(gradient @ direction - 0.5 * direction @ B @ direction)
+            if attempt % 3 == 2:
+                direction = _relative_step(B, gradient, q, low, high)
             theta = self.theta(at.charts, q + direction)
             value = self.loglik(theta)
-            if value >= at.loglik + 1e-4 * float(gradient @ direction) - noise:
-                self._length = 1.0 if not attempt else float(0.25**attempt)
+            if value >= at.loglik + 1e-4 * promised - noise:
+                self._length = 1.0 / (1.0 + self._damping)
+                # below the rounding of ℓ a step cannot be judged, and needs no damping
+                self._ease((value - at.loglik) / promised if promised > 100 * noise else 1.0, attempt)
                 charts = [c.moved(x) for c, x in zip(at.charts, self._split(at.charts, q + direction), strict=True)]
                 kept = np.allclose(self.theta(charts), theta, rtol=1e-9, atol=1e-12 * np.abs(theta).max())
                 return self.point(charts, *((theta, value) if kept else ())), decrement
-            damping = max(4.0 * damping, 0.5)
-            scale = np.diag(np.maximum(np.diagonal(H), 1e-8))
-            direction = box_step(H + damping * scale, gradient, low, high)
+            self._damping = max(4.0 * self._damping, 0.25)
+        self._damping = 0.0
         return at, decrement
+
+    def _flat(self) -> bool:
+        """Whether the last steps moved the criterion by no more than its rounding, and no longer come closer."""
+        last = self.rows[-4:]
+        values = [row.loglik for row in last]
+        if len(last) < 4 or last[-1].decrement > 1e-7 or last[-1].decrement < 0.3 * last[-2].decrement:
+            return False
+        return max(values) - min(values) < 4 * self._noise(values[-1])
+
+    @staticmethod
+    def _noise(loglik: float) -> float:
+        return _NOISE * max(1.0, abs(loglik))
+
+    def _ease(self, gain: float, attempt: int) -> None:
+        """Less damping after a step that kept its promise, more after one that did not."""
+        if gain > 0.7:
+            self._damping = 0.2 * self._damping if self._damping > 0.02 else 0.0
+        elif gain < 0.2 and attempt == 0:
+            self._damping = max(2.0 * self._damping, 0.1)
 
     _length: float = 1.0
     _observed: bool = False
+    _damping: float = 0.0
 
     def _record(self, at: _Point, decrement: float) -> None:
         self.rows.append(TraceRow(len(self.rows), at.theta, at.loglik, decrement, self._length))
@@ -149,8 +177,10 @@ class Ascent:
             before = at
             at, decrement = self.step(at)
             if at is not before:
-                continue
-            if decrement >= max(self.tol, 1e-8):
+                if not self._flat():
+                    continue
+                at = before
+            if decrement >= max(self.tol, 1e-7):
                 return at, False, f"no step raises the criterion (decrement {decrement:.1e})"
             released = self._release(at) or self._leave_saddle(at)
             if released is None:
@@ -163,8 +193,7 @@ class Ascent:
         _, plain, curved = self.model(at)
         if not len(plain):
             return None
-        scale = 1.0 / np.sqrt(np.maximum(np.diagonal(plain), 1e-12))
-        values, vectors = la.small_eigh(curved * scale[:, None] * scale)
+        values, vectors, scale = _scaled_eigh(curved, plain)
         if values[0] > -1e-5:
             return None
         q = np.concatenate([chart.q for chart in at.charts])
@@ -204,23 +233,40 @@ class Ascent:
         return None
 
 
-def _solve(gradient: Float, plain: Float, curved: Float, low: Float, high: Float) -> tuple[Float, Float, float]:
-    """Hessian used, step inside the box and decrement gᵀd over what may move."""
+def _solve(gradient: Float, plain: Float, curved: Float, low: Float, high: Float) -> tuple[Float, float]:
+    """Hessian to use, and the decrement gᵀd of its undamped step inside the box."""
     if not len(gradient):
-        return plain, gradient, 0.0
+        return plain, 0.0
     H = _positive(plain, curved)
-    ridge = 1e-10 * np.diag(np.maximum(np.diagonal(H), 1e-12))
-    direction = box_step(H + ridge, gradient, low, high)
-    return H, direction, float(gradient @ direction)
+    H = H + 1e-12 * np.diag(np.maximum(np.diagonal(H), 1e-12))
+    return H, float(gradient @ box_step(H, gradient, low, high))
+
+
+def _relative_step(B: Float, gradient: Float, q: Float, low: Float, high: Float) -> Float:
+    """Newton step with positive variances in log scale: where ℓ bends on the scale of the variance itself."""
+    positive = (low > -np.inf) & (high == np.inf) & (q > 0)
+    t = np.where(positive, q, 1.0)
+    g = gradient * t
+    H = B * t[:, None] * t + np.diag(np.where(positive, np.abs(g), 0.0))
+    limit = np.where(positive, 1.5, np.inf)
+    held = np.where(positive | (low < 0) | (high < np.inf), 1.0, 0.0)
+    step = box_step(H, g * held, np.where(positive, -limit, low), np.where(positive, limit, high))
+    return np.clip(np.where(positive, q * np.expm1(np.clip(step, -1.5, 1.5)), step), low, high)
+
+
+def _scaled_eigh(H: Float, plain: Float) -> tuple[Float, Float, Float]:
+    """Eigenvalues and vectors of H in units of the roots of plain's diagonal, and those units."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(plain), 1e-12))
+    values, vectors = la.small_eigh(H * scale[:, None] * scale)
+    return values, vectors, scale
 
 
 def _positive(plain: Float, curved: Float) -> Float:
     """The curved Hessian, with the size of its curvature in the directions where it bends upward (saddles repel)."""
-    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(plain), 1e-12))
-    values, vectors = la.small_eigh(curved * scale[:, None] * scale)
-    if values[0] > 1e-4:
+    values, vectors, scale = _scaled_eigh(curved, plain)
+    if values[0] > 1e-9:
         return curved
-    bent = (vectors * np.maximum(np.abs(values), 1e-3)) @ vectors.T
+    bent = (vectors * np.where(values > 1e-9, values, np.maximum(np.abs(values), 1e-3))) @ vectors.T
     return bent / scale[:, None] / scale
 
 
