@@ -139,6 +139,10 @@ def test_refit_keeps_the_offset(sleep):
     again = fit.refit(data["Reaction"])
     assert_allclose(again.llf, fit.llf, **OBJECTIVE)
     assert_allclose(again.resid, fit.resid, **OBJECTIVE)
+    assert_allclose(fit.resid + fit.fittedvalues, data["Reaction"], **IDENTITY)
+    moved = mv.fit("Reaction ~ Days + (1 | Subject)", data.assign(Reaction=data["Reaction"] - data["known"]))
+    assert_allclose(fit.resid, moved.resid, **OBJECTIVE)
+    assert_allclose(fit.fittedvalues - data["known"], moved.fittedvalues, **OBJECTIVE)
 
 
 def test_excluded_rows_keep_their_places(sleep):

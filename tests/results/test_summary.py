@@ -14,6 +14,7 @@ import mixedvc as mv
 from mixedvc.errors import MixedVCWarning
 from mixedvc.results.numbers import fixed_row, p_value, percent, significant, t_value
 from mixedvc.results.render import shorten
+from tests.tolerances import PARAMETER
 
 
 def quiet(formula, data, **options):
@@ -131,6 +132,19 @@ def test_a_zero_prints_as_zero_with_boundary_and_the_test_to_use():
     assert row.split() == ["Batch", "0", "boundary", "0", "0.0%"]
     assert "test_varcomp() tests it with the mixture of chi-squares" in words(fit)
     assert "nan" not in str(fit.summary()).lower()
+
+
+def test_one_zero_among_several_terms_is_named_and_the_others_are_not():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"a": list("abcd") * 15, "b": np.repeat(list("uvwxyz"), 10)})
+    e = rng.standard_normal(60)
+    data["y"] = e - pd.Series(e).groupby(data["a"]).transform("mean") + 4 * data["b"].map(ord)
+    fit = quiet("y ~ 1 + (1 | a) + (1 | b)", data)
+    assert list(fit.varcomp["boundary"]) == [True, False, False]
+    assert "boundary: a is exactly zero, the edge of what a variance can be." in words(fit)
+    assert "The other standard errors are those of the model without it." in words(fit)
+    alone = quiet("y ~ 1 + (1 | b)", data)
+    np.testing.assert_allclose(fit.varcomp["se"].iloc[1:], alone.varcomp["se"], **PARAMETER)
 
 
 def test_a_residual_at_zero_says_so_and_the_share_is_one_without_error():
