@@ -103,9 +103,7 @@ class Ascent:
         scores = np.split(at.score, np.cumsum([len(c.structure.pairs) for c in at.charts])[:-1])
         bend = _block_diagonal([c.curvature(s) for c, s in zip(at.charts, scores, strict=True)])
         if at.observed is not None:
-            exact = J @ at.observed @ J.T - bend
-            if _scaled_eigh(exact, plain)[0][0] > 1e-9:
-                return J @ at.score, plain, exact
+            return J @ at.score, plain, J @ at.observed @ J.T - bend
         return J @ at.score, plain, plain - bend
 
     def step(self, at: _Point) -> tuple[_Point, float]:
@@ -133,12 +131,18 @@ class Ascent:
                 self._length = 1.0 / (1.0 + self._damping)
                 # below the rounding of ℓ a step cannot be judged, and needs no damping
                 self._ease((value - at.loglik) / promised if promised > 100 * noise else 1.0, attempt)
-                charts = [c.moved(x) for c, x in zip(at.charts, self._split(at.charts, q + direction), strict=True)]
-                kept = np.allclose(self.theta(charts), theta, rtol=1e-9, atol=1e-12 * np.abs(theta).max())
+                pieces = self._split(at.charts, q + direction)
+                charts = [c.moved(x) for c, x in zip(at.charts, pieces, strict=True)]
+                kept = self._same(charts, pieces, theta)
                 return self.point(charts, *((theta, value) if kept else ())), decrement
             self._damping = max(4.0 * self._damping, 0.25)
         self._damping = 0.0
         return at, decrement
+
+    def _same(self, charts: list[Chart], pieces: list[Float], theta: Float) -> bool:
+        """Whether the charts after a step still mean the θ that was evaluated (no rank dropped, no sd set to zero)."""
+        stayed = all(isinstance(c, FaceChart) or np.array_equal(c.q, x) for c, x in zip(charts, pieces, strict=True))
+        return stayed and np.allclose(self.theta(charts), theta, rtol=1e-9, atol=1e-12 * np.abs(theta).max())
 
     def _flat(self) -> bool:
         """Whether the last steps moved the criterion by no more than its rounding, and no longer come closer."""

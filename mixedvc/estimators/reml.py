@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import IdentifiabilityWarning, OptionError
+from ..errors import OptionError
 from ..likelihood import choose
 from ..likelihood.base import Likelihood
 from ..progress import Progress
@@ -118,30 +117,48 @@ def _fit(
     reason = ""
     if likelihood is None:
         likelihood, reason = choose(spec, reml=reml, name=options.likelihood)
-    units = units_of(spec, _variance(likelihood, held, spec))
+    variance, exact = _variance(likelihood)
+    if exact and not held:
+        return replace(_exact_fit(spec, likelihood, variance, options.name, reml), reason=reason)
+    units = units_of(spec, variance)
     charts = _charts(spec, likelihood, units, held, begin)
     ascent = Ascent(spec, likelihood, units, options.tol, int(options.max_iter), progress)
     at, converged, message = ascent.run(charts)
     return replace(estimate_from(ascent, at, converged, message, options.name, reml), reason=reason)
 
 
-def _variance(likelihood: Likelihood, held: dict[int, Float], spec: ModelSpec) -> float:
-    """Least-squares residual variance of the working response: qᵀ of the residual's moment equation."""
-    y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
+def _variance(likelihood: Likelihood) -> tuple[float, bool]:
+    """Least-squares residual variance of the working response, and whether it is only rounding."""
     S, q = likelihood.moments()
-    left = float(S[-1, -1])
-    variance = float(q[-1]) / left if left > 0 else 0.0
-    size = float(np.mean(y * y))
-    if variance <= 1e-20 * size:
-        warnings.warn(
-            IdentifiabilityWarning(
-                f"the fixed effects fit {spec.y_names[0]!r} exactly: the residual variance is zero and standard "
-                "errors are undefined"
-            ),
-            stacklevel=4,
-        )
-        return max(size, 1e-300)
-    return variance
+    left, right = float(S[-1, -1]), float(q[-1])
+    variance = right / left if left > 0 else 0.0
+    y = likelihood.spec.response
+    size = float(np.mean(np.square(y - y.mean()))) + 1e-6 * float(np.mean(np.square(y)))
+    exact = variance <= 1e-24 * size
+    return (max(variance, 1e-30 * size, 1e-300) if exact else variance), exact
+
+
+def _exact_fit(spec: ModelSpec, likelihood: Likelihood, variance: float, name: str, reml: bool) -> PointEstimate:
+    """The fixed effects reproduce the response: every variance is zero up to rounding, nothing is left to estimate (binding warned)."""
+    residual = len(spec.terms)
+    sigmas = [np.zeros((t.k, t.k)) for t in spec.terms] + [variance * np.eye(spec.residual.k)]
+    theta = spec.theta(sigmas)
+    par = [np.zeros(t.structure.n_par) for t in spec.terms] + [spec.residual.structure.start(sigmas[residual])]
+    n_par = sum(len(p) for p in par)
+    return PointEstimate(
+        method=name,
+        theta=theta,
+        par=np.concatenate(par),
+        at_bound=np.ones(n_par, dtype=bool),
+        fixed=np.zeros(n_par, dtype=bool),
+        singular=True,
+        loglik=likelihood.at(theta).loglik,
+        reml=reml,
+        converged=True,
+        n_evaluations=1,
+        message="the fixed effects fit the response exactly",
+        likelihood=likelihood.name,
+    )
 
 
 def _charts(
