@@ -27,7 +27,8 @@ class Progress:
         self._what, self._total = what, total
         self._show = _interactive() if show is None else show
         self._patience = 0.0 if show else patience
-        self._since, self._done, self._bar = time.monotonic(), 0, None
+        self._since, self._done = time.monotonic(), 0
+        self._bar: Any = None
 
     def step(self, done: int = 1, **facts: Any) -> None:
         """Another `done` steps are finished; `facts` are shown beside the bar."""

@@ -163,7 +163,7 @@ class ModelSpec:
     fitter: ClassVar[Callable[..., Any] | None] = None  # set by mixedvc.api, so that nothing here looks upward
 
     def __post_init__(self) -> None:
-        arrays = [self.y, self.X, self.weights, self.offset]
+        arrays: list[NDArray[Any] | None] = [self.y, self.X, self.weights, self.offset]
         for term in self.all_terms:
             arrays += [term.codes, term.basis, term.positions]
         for array in arrays:

@@ -25,9 +25,14 @@ INF = np.inf
 class Chart(Protocol):
     """Σ near the current point, in coordinates `q`."""
 
-    q: Float
-    lower: Float
-    upper: Float
+    @property
+    def structure(self) -> Structure: ...
+    @property
+    def q(self) -> Float: ...
+    @property
+    def lower(self) -> Float: ...
+    @property
+    def upper(self) -> Float: ...
 
     def sigma(self, q: Float) -> Float: ...
     def jacobian(self) -> Float:
@@ -190,7 +195,8 @@ class FaceChart:
         k, r = self.B.shape
         place = np.empty(k, dtype=int)
         place[self.order] = np.arange(k)
-        return np.nonzero(np.arange(r)[None, :] <= place[:, None])
+        rows, columns = np.nonzero(np.arange(r)[None, :] <= place[:, None])
+        return rows, columns
 
     @property
     def q(self) -> Float:

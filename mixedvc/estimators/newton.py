@@ -330,8 +330,7 @@ def _parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[Float
         if chart.rank == structure.k:
             return values, np.zeros(structure.n_par, dtype=bool)
         zero = np.diagonal(chart.sigma(chart.q)) == 0.0
-        edge = [bool(zero[a] or zero[b] or a != b) for a, b in structure.pairs]
-        return values, np.array(edge)
+        return values, np.array([bool(zero[a] or zero[b] or a != b) for a, b in structure.pairs])
     if isinstance(chart, FixedChart):
         return scale_parameters(structure, chart.par, units, i, up=True), np.zeros(structure.n_par, dtype=bool)
     edge = (chart.q <= chart.lower) | (chart.q >= chart.upper)

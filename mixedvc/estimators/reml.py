@@ -139,7 +139,7 @@ def _variance(likelihood: Likelihood) -> tuple[float, bool]:
 
 
 def _exact_fit(spec: ModelSpec, likelihood: Likelihood, variance: float, name: str, reml: bool) -> PointEstimate:
-    """The fixed effects reproduce the response: every variance is zero up to rounding, nothing is left to estimate (binding warned)."""
+    """The fixed effects reproduce the response: every variance is zero up to rounding (binding warned of it)."""
     residual = len(spec.terms)
     sigmas = [np.zeros((t.k, t.k)) for t in spec.terms] + [variance * np.eye(spec.residual.k)]
     theta = spec.theta(sigmas)
@@ -173,8 +173,10 @@ def _charts(
             charts.append(FixedChart(structure, scale_parameters(structure, held[i], units, i, up=False)))
         elif i in begin:
             par = scale_parameters(structure, begin[i], units, i, up=False)
-            interior = structure.name == "us" and structure.k > 1
-            charts.append(face_at(structure, structure.build(par), 1e-12) if interior else box_chart(structure, par))
+            if structure.name == "us" and structure.k > 1:
+                charts.append(face_at(structure, structure.build(par), 1e-12))
+            else:
+                charts.append(box_chart(structure, par))
         else:
             charts.append(chart_for(structure, sigmas[i]))
     return charts

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from ..covariance.base import Can, Covariance
 from ..design.spec import ModelSpec, Term
 from ..linalg import dense as la
 from ..linalg.memory import require
@@ -24,6 +25,7 @@ from .moments import moment_equations
 from .rows import Rows, working_rows
 
 Float = NDArray[np.float64]
+_SMALL = 2000  # levels of which one dense block is cheap
 _LAPACK_FROM = 64  # blocks this large are inverted one by one through Cholesky
 
 
@@ -163,7 +165,7 @@ class BlockLikelihood:
     @cached_property
     def _inner(self) -> Float:
         flat = [stack.V.reshape(len(stack.V), -1) for stack in self._stacks]
-        return sum(F @ F.T for F in flat)
+        return np.sum([F @ F.T for F in flat], axis=0)
 
     def _apply(self, U: Float) -> Float:
         out = np.empty((len(self.spec.index), len(U), U.shape[1]))
@@ -195,30 +197,26 @@ def _kernel_blocks(term: Term, index: NDArray[np.intp]) -> Float:
     levels = term.codes[index]
     if term.cov_name is None and term.covariance.kind == "identity":
         return (levels[:, :, None] == levels[:, None, :]).astype(np.float64)
-    positions = term.positions[levels]
-    gather = getattr(term.covariance, "blocks", None)
-    if gather is not None:
-        return gather(positions)
-    return _gather(term, positions)
+    return _gather(term.covariance, term.positions[levels])
 
 
-def _gather(term: Term, positions: NDArray[np.intp], limit: int = 4_000_000) -> Float:
-    """A[p, p] for each row p of `positions`, without a dense matrix of all levels where A is sparse."""
+def _gather(covariance: Covariance, positions: NDArray[np.intp]) -> Float:
+    """A[p, p] (b, s, s) for each row p of `positions` (b, s), without a dense matrix of all levels."""
     b, s = positions.shape
+    if Can.DENSE in covariance.can:
+        A = covariance.block()
+        return A[positions[:, :, None], positions[:, None, :]]
     used, where = np.unique(positions, return_inverse=True)
     where = where.reshape(b, s)
-    if len(used) ** 2 <= limit:
-        A = term.covariance.block(used)
-        return A[where[:, :, None], where[:, None, :]]
-    out = np.empty((b, s, s))
-    if s * s * b > 0 and b > 4:
-        A = term.covariance.sparse_block(used).tocsr()
+    if len(used) <= _SMALL:
+        return covariance.block(used)[where[:, :, None], where[:, None, :]]
+    if Can.SPARSE in covariance.can:
+        links = covariance.sparse_block(used)
         i = np.broadcast_to(where[:, :, None], (b, s, s)).ravel()
         j = np.broadcast_to(where[:, None, :], (b, s, s)).ravel()
-        return np.asarray(A[i, j]).reshape(b, s, s)
-    for k in range(b):
-        out[k] = term.covariance.block(positions[k])
-    return out
+        found = links[i, j]
+        return np.asarray(found.toarray() if sp.issparse(found) else found).reshape(b, s, s)
+    return np.stack([covariance.block(p) for p in positions])
 
 
 class _Blocks:

@@ -261,17 +261,20 @@ def _inner_products(kernels: Sequence[Kernel]) -> Float:
     m = len(owners)
     inner = np.empty((m, m))
     for j, (kernel, a) in enumerate(owners):
-        left = None if isinstance(kernel, DiagonalKernel) else kernel.matrix(a)
         for k in range(j, m):
             other, b = owners[k]
             if isinstance(other, DiagonalKernel):
-                diagonal = kernel.D[a] if isinstance(kernel, DiagonalKernel) else np.diagonal(left)
-                value = float(diagonal @ other.D[b])
+                value = float(_diagonal(kernel, a) @ other.D[b])
+            elif isinstance(kernel, DiagonalKernel):
+                value = float(kernel.D[a] @ _diagonal(other, b))
             else:
-                right = left if k == j else other.matrix(b)
-                value = _dot(left, right)
+                value = _dot(kernel.matrix(a), other.matrix(b))
             inner[j, k] = inner[k, j] = value
     return inner
+
+
+def _diagonal(kernel: Kernel, j: int) -> Float:
+    return kernel.D[j] if isinstance(kernel, DiagonalKernel) else np.diagonal(kernel.matrix(j))
 
 
 def _dot(A: Float, B: Float) -> float:

@@ -26,10 +26,14 @@ LOG_2PI = float(np.log(2.0 * np.pi))
 class Frame(Protocol):
     """Working coordinates of a likelihood: the rows as they are, permuted, rotated or compressed."""
 
-    rows: Rows
-    y: Float  # (n',) response in working coordinates
-    Q: Float  # (n', p) fixed effects in working coordinates
-    extra: int  # directions outside the coordinates, in which V = σ_e² I
+    @property
+    def rows(self) -> Rows: ...
+    @property
+    def y(self) -> Float: ...  # (n',) response in working coordinates
+    @property
+    def Q(self) -> Float: ...  # (n', p) fixed effects in working coordinates
+    @property
+    def extra(self) -> int: ...  # directions outside the coordinates, in which V = σ_e² I
 
     def into(self, U: Float) -> Float:
         """(n, c) working rows → (n', c) coordinates."""
@@ -47,7 +51,8 @@ class Frame(Protocol):
 class State(Protocol):
     """V at one θ in working coordinates."""
 
-    logdet: float
+    @property
+    def logdet(self) -> float: ...
 
     def solve(self, U: Float) -> Float:
         """V⁻¹U."""

@@ -17,7 +17,8 @@ Float = NDArray[np.float64]
 class Kernel(Protocol):
     """All V_j of one term.  ``pairs`` are the (a, b) of its linear parameters."""
 
-    pairs: tuple[tuple[int, int], ...]
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]: ...
 
     def add_to(self, V: Float, theta: Float) -> None:
         """V += Σ θ_j V_j in place (V Fortran-ordered)."""

@@ -162,20 +162,20 @@ def small_eigh(A: Float) -> tuple[Float, Float]:
 def small_cholesky(A: Float) -> Float:
     """Cholesky factors of a stack of small matrices (..., k, k)."""
     try:
-        return np.linalg.cholesky(A)
+        return np.asarray(np.linalg.cholesky(A), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise NotPositiveDefinite(0) from None
 
 
 def stacked_inverse(A: Float) -> Float:
     """Inverses of a stack (..., k, k)."""
-    return np.linalg.inv(A)
+    return np.asarray(np.linalg.inv(A), dtype=np.float64)
 
 
 def small_solve(A: Float, B: Float) -> Float:
     """A⁻¹ B for a small general matrix."""
     try:
-        return np.linalg.solve(A, B)
+        return np.asarray(np.linalg.solve(A, B), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise NotPositiveDefinite(0) from None
 

@@ -18,8 +18,10 @@ class Structure(Protocol):
     The likelihood only knows the linear parameters θ = Σ[pairs]; a structure maps its own parameters to them.
     """
 
-    name: str
-    k: int
+    @property
+    def name(self) -> str: ...
+    @property
+    def k(self) -> int: ...
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
