@@ -18,7 +18,7 @@ from ..inference import blup, fitstats, intervals, predict, ratios
 from ..inference import df as dof
 from ..inference.parameters import Parameter, parameters
 from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance
-from ..likelihood import choose
+from ..likelihood import choose, rank_choices
 from ..likelihood.base import Evaluation, Likelihood
 from . import frames, support
 
@@ -57,8 +57,6 @@ class PointResults:
         if self.information not in ("auto", *KINDS):
             raise OptionError(f"information={self.information!r} is not one of 'auto', {', '.join(map(repr, KINDS))}")
 
-    # ---- the fit --------------------------------------------------------------------------------------------
-
     @cached_property
     def evaluation(self) -> Evaluation:
         """The likelihood at the estimate."""
@@ -67,6 +65,13 @@ class PointResults:
     @cached_property
     def _evaluator(self) -> Likelihood:
         return choose(self.spec)[0] if self.likelihood is None else self.likelihood
+
+    @cached_property
+    def _repeated(self) -> Likelihood:
+        """The likelihood that is cheapest for many responses: set up at the first `refit`, kept for the next."""
+        current = self._evaluator
+        best = rank_choices(self.spec, "many")[0].name
+        return current if best == current.name else choose(self.spec, current.reml, "many")[0]
 
     @property
     def method(self) -> str:
@@ -127,8 +132,6 @@ class PointResults:
         """Residual variance σ_e²."""
         return float(self.estimate.theta[-1])
 
-    # ---- fixed effects --------------------------------------------------------------------------------------
-
     @cached_property
     def params(self) -> pd.Series:
         """Fixed effects."""
@@ -171,8 +174,6 @@ class PointResults:
 
         names = list(self.spec.x_names)
         return pd.DataFrame(self.evaluation.beta_cov, index=names, columns=names)
-
-    # ---- variance components --------------------------------------------------------------------------------
 
     @cached_property
     def varcomp(self) -> pd.DataFrame:
@@ -252,8 +253,6 @@ class PointResults:
         DataFrame, one row a component: statistic, p_value, method, llf, llf_null.
         """
         return support.test_varcomp(self, component, method)
-
-    # ---- random effects -------------------------------------------------------------------------------------
 
     @cached_property
     def random_effects(self) -> dict[str, pd.DataFrame]:
@@ -361,11 +360,14 @@ class PointResults:
         return support.simulate(self, nsim, seed, random)
 
     def refit(self, y: Any) -> PointResults:
-        """The same model and method for another response: rows of the fit, or rows of the data it came from."""
+        """The same model and method for another response: rows of the fit, or rows of the data it came from.
+
+        The first call may decompose the kernel; later ones only rotate the response.
+        """
         if self.estimator is None:
             raise OptionError("this result does not carry its estimator, so it cannot be refitted: use mixedvc.fit")
         values = support.response(self.spec, y)
-        spec, likelihood = replace(self.spec, y=values.copy()), self._evaluator.with_response(values)
+        spec, likelihood = replace(self.spec, y=values.copy()), self._repeated.with_response(values)
         estimate = self.estimator.fit(spec, likelihood=likelihood)
         return PointResults(spec, estimate, likelihood, self.estimator, self.information)
 
