@@ -120,7 +120,7 @@ def _unpack_covariance(packed: Mapping[str, Any], arrays: Mapping[str, Array]) -
 
 
 def _bound_again(request: Request, design: Mapping[str, Any]) -> ModelSpec:
-    """The specification of a request, with the response that was fitted (a refit has another than the data) and notes."""
+    """The specification of a request, with the notes and the response of the fit (a refit has its own response)."""
     from ..design.bind import bind_request
 
     with warnings.catch_warnings():  # what there was to warn of was said when the model was fitted

@@ -106,7 +106,7 @@ def test_97_a_truncated_file_is_named_wherever_it_ends(saved, fit):
 
 def test_97_no_altered_byte_changes_a_number_or_escapes_as_another_error(saved, fit):
     data = saved.read_bytes()
-    refused = 0
+    refused: list[str] = []
     rng = np.random.default_rng(97)
     for position in np.unique(np.r_[rng.integers(0, len(data), 350), np.arange(60), len(data) - 1 - np.arange(120)]):
         altered = bytearray(data)
@@ -115,13 +115,13 @@ def test_97_no_altered_byte_changes_a_number_or_escapes_as_another_error(saved, 
         try:
             again = mv.load(saved)
         except StoredModelError as error:
-            assert "model.mvc" in str(error)
-            refused += 1
+            refused.append(str(error))
         else:  # a date or a flag of the zip container that holds nothing of the model
             assert again.llf == fit.llf
             assert again.estimate.theta.tolist() == fit.estimate.theta.tolist()
             assert again.spec.y.tolist() == fit.spec.y.tolist()
-    assert refused > 300
+    assert len(refused) > 300
+    assert all("model.mvc" in message for message in refused)
 
 
 def test_97_an_altered_array_is_named_by_its_checksum(saved):
@@ -249,9 +249,11 @@ def test_97_a_member_that_we_do_not_write_is_refused(saved, name):
 
 def test_97_a_member_that_stands_twice_is_refused(saved):
     parts = members(saved)
-    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(saved, "w") as archive:
-        for member, data in [*parts.items(), *parts.items()]:
+    with zipfile.ZipFile(saved, "w") as archive:
+        for member, data in parts.items():
             archive.writestr(member, data)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(MANIFEST, parts[MANIFEST])
     with pytest.raises(StoredModelError, match="stands in it twice"):
         mv.load(saved)
 

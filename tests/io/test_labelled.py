@@ -68,7 +68,7 @@ def test_a_cell_marked_missing_is_nan_for_the_covariance_to_refuse(file):
     matrix, _ = read_covariance(path)
     assert np.isnan(matrix[0, 1])
     data = pd.DataFrame({"g": ["a", "b"] * 3, "y": [1.0, 2, 4, 3, 2, 5]})
-    with pytest.raises(CovarianceError, match="'a'.*'b'"):
+    with pytest.raises(CovarianceError, match=r"'a'.*'b'"):
         mv.model("y ~ 1 + (1 | g:A)", data, cov={"A": path})
 
 
