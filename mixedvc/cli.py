@@ -48,7 +48,7 @@ examples:
   mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv \\
       --fixed-varcomp animal=20 --fixed-varcomp residual=40
 
-exit status: 0 fitted; 2 an error, explained on one line of standard error; 3 the method did not converge (results are
+exit status: 0 fitted; 2 an error, explained on standard error; 3 the method did not converge (results are
 still printed and written). Warnings go to standard error, one line each.
 """
 
@@ -78,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("always", MixedVCWarning)
             warnings.showwarning = _show_warning
-            return int(arguments.run(arguments))
+            status = int(arguments.run(arguments))
+            sys.stdout.flush()  # here, where a closed pipe is understood
+            return status
     except MixedVCError as error:
         print(f"mixedvc: error: {error}", file=sys.stderr)
         return FAILED
@@ -105,7 +107,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     fit = commands.add_parser(
-        "fit", help="fit a model", description=_FIT, epilog=_EXAMPLES, formatter_class=form, allow_abbrev=False
+        "fit",
+        prog="mixedvc fit",
+        usage="mixedvc fit FORMULA TABLE [options]",
+        help="fit a model",
+        description=_FIT,
+        epilog=_EXAMPLES,
+        formatter_class=form,
+        allow_abbrev=False,
     )
     _fit_arguments(fit)
     fit.set_defaults(run=_fit)
@@ -212,7 +221,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         contrasts=contrasts or None,
     )
     if arguments.explain:
-        print(spec.explain(), end="\n\n")
+        print(spec.explain(), end="\n\n", file=sys.stderr if arguments.json == "-" else sys.stdout)
     results = fit_spec(
         spec,
         arguments.method,
