@@ -1,8 +1,8 @@
 """Variance-components mixed models: lme4 formulas, known covariances, exchangeable estimators.
 
-    import mixedvc as mv
-    fit = mv.fit("y ~ x + (1 | kin:A)", data, cov={"A": A})
-    print(fit.summary())
+import mixedvc as mv
+fit = mv.fit("y ~ x + (1 | kin:A)", data, cov={"A": A})
+print(fit.summary())
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from .quadratic import box_step
 from .start import Units
 
 Float = NDArray[np.float64]
-_NOISE = 1e-11  # relative rounding error of a log-likelihood
 
 
 @dataclass
@@ -50,6 +49,7 @@ class Ascent:
     tol: float
     max_iter: int
     progress: Progress | None = None
+    rounding: float = 1e-11  # relative rounding error of a log-likelihood
     rows: list[TraceRow] = field(default_factory=list)
     evaluations: int = 0
 
@@ -106,13 +106,31 @@ class Ascent:
             return J @ at.score, plain, J @ at.observed @ J.T - bend
         return J @ at.score, plain, plain - bend
 
-    def step(self, at: _Point) -> tuple[_Point, float]:
-        """Damped Newton step (Levenberg-Marquardt) and the decrement; the same point where nothing rises."""
+    def _problem(self, at: _Point) -> tuple[Float, Float, float, Float, Float, Float]:
+        """Gradient, Hessian, decrement, coordinates and the room in the box around them."""
         gradient, plain, curved = self.model(at)
         q = np.concatenate([chart.q for chart in at.charts])
         low = np.concatenate([chart.lower for chart in at.charts]) - q
         high = np.concatenate([chart.upper for chart in at.charts]) - q
         H, decrement = _solve(gradient, plain, curved, low, high)
+        return gradient, H, decrement, q, low, high
+
+    def approach(self, charts: list[Chart], near: float = 0.3) -> list[Chart]:
+        """Charts close to the maximum: steps until the decrement is below `near`, then one more, not evaluated."""
+        at = self.point(charts)
+        for _ in range(12):
+            gradient, H, decrement, q, low, high = self._problem(at)
+            if decrement < near:
+                ahead = self._split(at.charts, q + box_step(H, gradient, low, high))
+                return [c.moved(x) for c, x in zip(at.charts, ahead, strict=True)]
+            before, (at, _) = at, self.step(at)
+            if at is before:
+                break
+        return at.charts
+
+    def step(self, at: _Point) -> tuple[_Point, float]:
+        """Damped Newton step (Levenberg-Marquardt) and the decrement; the same point where nothing rises."""
+        gradient, H, decrement, q, low, high = self._problem(at)
         self._record(at, decrement)
         self._observed = self._observed or self._crawls()
         if decrement < self.tol:
@@ -152,9 +170,8 @@ class Ascent:
             return False
         return max(values) - min(values) < 4 * self._noise(values[-1])
 
-    @staticmethod
-    def _noise(loglik: float) -> float:
-        return _NOISE * max(1.0, abs(loglik))
+    def _noise(self, loglik: float) -> float:
+        return self.rounding * max(1.0, abs(loglik))
 
     def _ease(self, gain: float, attempt: int) -> None:
         """Less damping after a step that kept its promise, more after one that did not."""

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import OptionError
+from ..errors import ConvergenceError, OptionError
 from ..likelihood import choose
-from ..likelihood.base import Likelihood
+from ..likelihood.base import HasRough, Likelihood
+from ..linalg.dense import NotPositiveDefinite
 from ..progress import Progress
 from .base import PointEstimate, estimators
 from .charts import Chart, FixedChart, box_chart, chart_for, face_at
@@ -47,7 +48,7 @@ class REML:
     Gilmour, Thompson & Cullis (1995) Biometrics 51:1440; the cone Σ ⪰ 0 is handled as docs/math.md says.
     """
 
-    tol: float = 1e-12
+    tol: float = 5e-12
     max_iter: int = 100
     fixed_varcomp: Mapping[str, Any] | None = None
     start: Mapping[str, Any] | None = None
@@ -77,7 +78,7 @@ class REML:
 class ML:
     """Maximum likelihood by average-information Newton steps; the options are those of `REML`."""
 
-    tol: float = 1e-12
+    tol: float = 5e-12
     max_iter: int = 100
     fixed_varcomp: Mapping[str, Any] | None = None
     start: Mapping[str, Any] | None = None
@@ -122,9 +123,23 @@ def _fit(
         return replace(_exact_fit(spec, likelihood, variance, options.name, reml), reason=reason)
     units = units_of(spec, variance)
     charts = _charts(spec, likelihood, units, held, begin)
+    charts, rough = _approach(spec, likelihood, units, charts)
     ascent = Ascent(spec, likelihood, units, options.tol, int(options.max_iter), progress)
     at, converged, message = ascent.run(charts)
-    return replace(estimate_from(ascent, at, converged, message, options.name, reml), reason=reason)
+    estimate = estimate_from(ascent, at, converged, message, options.name, reml)
+    return replace(estimate, reason=reason, extra={"single_precision_evaluations": rough})
+
+
+def _approach(spec: ModelSpec, likelihood: Likelihood, units: Units, charts: list[Chart]) -> tuple[list[Chart], int]:
+    """First steps in single precision where the likelihood offers that; the charts given where it fails."""
+    rough = likelihood.rough() if isinstance(likelihood, HasRough) else None
+    if rough is None:
+        return charts, 0
+    ascent = Ascent(spec, rough, units, tol=1e-3, max_iter=12, rounding=1e-6)
+    try:
+        return ascent.approach(charts), ascent.evaluations
+    except (ConvergenceError, NotPositiveDefinite):
+        return charts, ascent.evaluations
 
 
 def _variance(likelihood: Likelihood) -> tuple[float, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,13 @@ class Likelihood(Protocol):
     def with_response(self, y: Float) -> Likelihood:
         """The same set-up for another response (n,) on the same rows: nothing is decomposed again."""
         ...
+
+
+@runtime_checkable
+class HasRough(Protocol):
+    """A likelihood that has a cheaper, less exact version of itself for the first steps of an iteration."""
+
+    def rough(self) -> Likelihood | None: ...
 
 
 class LikelihoodKind(Protocol):

@@ -36,6 +36,10 @@ class Kernel(Protocol):
         """V_j, n×n."""
         ...
 
+    def single(self) -> Kernel:
+        """The same in single precision: half the memory traffic, for the first steps of an iteration."""
+        ...
+
 
 def contiguous(A: Float) -> Float:
     """The numbers of a contiguous matrix as one vector, without a copy (symmetric matrices: order is no matter)."""
@@ -45,7 +49,7 @@ def contiguous(A: Float) -> Float:
 def axpy(alpha: float, A: Float, V: Float) -> None:
     """V += alpha A for two contiguous symmetric matrices."""
     if A.flags.c_contiguous or A.flags.f_contiguous:
-        blas.daxpy(contiguous(A), contiguous(V), a=alpha)
+        (blas.saxpy if V.dtype == np.float32 else blas.daxpy)(contiguous(A), contiguous(V), a=alpha)
     else:
         V += alpha * A
 
@@ -74,10 +78,13 @@ class ScalarKernel:
         return np.array([lower_dot(S, self.K)])
 
     def apply(self, U: Float) -> Float:
-        return (self.K @ U)[None]
+        return (self.K @ U.astype(self.K.dtype, copy=False))[None]
 
     def matrix(self, j: int) -> Float:
         return self.K
+
+    def single(self) -> ScalarKernel:
+        return ScalarKernel(self.K.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,9 @@ class DiagonalKernel:
     def matrix(self, j: int) -> Float:
         return np.diag(self.D[j])
 
+    def single(self) -> DiagonalKernel:
+        return self
+
 
 @dataclass(frozen=True)
 class HadamardKernel:
@@ -114,7 +124,7 @@ class HadamardKernel:
         for value, (a, b) in zip(theta, self.pairs, strict=True):
             Sigma[a, b] = Sigma[b, a] = value
         if Sigma.any():
-            outer = (self.M @ Sigma) @ self.M.T
+            outer = ((self.M @ Sigma) @ self.M.T).astype(self.B.dtype, copy=False)
             outer *= self.B
             V += outer
 
@@ -126,7 +136,7 @@ class HadamardKernel:
 
     def apply(self, U: Float) -> Float:
         n, k = self.M.shape
-        BU = np.stack([self.B @ (self.M[:, a, None] * U) for a in range(k)])
+        BU = np.stack([self.B @ (self.M[:, a, None] * U).astype(self.B.dtype, copy=False) for a in range(k)])
         out = np.empty((len(self.pairs), n, U.shape[1]))
         for j, (a, b) in enumerate(self.pairs):
             out[j] = self.M[:, a, None] * BU[b]
@@ -141,6 +151,9 @@ class HadamardKernel:
             outer += outer.T.copy()
         outer *= self.B
         return outer
+
+    def single(self) -> HadamardKernel:
+        return HadamardKernel(self.M, self.B.astype(np.float32), self.pairs)
 
 
 @dataclass(frozen=True)
@@ -159,10 +172,13 @@ class ExplicitKernel:
         return np.array([lower_dot(S, matrix) for matrix in self.V])
 
     def apply(self, U: Float) -> Float:
-        return np.stack([matrix @ U for matrix in self.V])
+        return np.stack([matrix @ U.astype(matrix.dtype, copy=False) for matrix in self.V])
 
     def matrix(self, j: int) -> Float:
         return self.V[j]
+
+    def single(self) -> ExplicitKernel:
+        return ExplicitKernel(tuple(matrix.astype(np.float32) for matrix in self.V), self.pairs)
 
 
 def row_kernel(term: Term, basis: Float) -> Kernel:

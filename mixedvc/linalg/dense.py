@@ -22,12 +22,17 @@ class NotPositiveDefinite(MixedVCError):
         super().__init__(f"the leading minor of order {order} is not positive")
 
 
+def _routine(name: str, A: Float) -> Any:
+    """LAPACK's routine in the precision of A."""
+    return getattr(lapack, ("s" if A.dtype == np.float32 else "d") + name)
+
+
 def cholesky(A: Float, *, overwrite: bool = False) -> Float:
     """Lower Cholesky factor L of A (n×n, only the lower triangle is read), zeros above.
 
-    With ``overwrite=True`` a Fortran-ordered float64 `A` is turned into L in place.
+    With ``overwrite=True`` a Fortran-ordered `A` is turned into L in place.  Single precision stays single.
     """
-    L, info = lapack.dpotrf(A, lower=1, clean=1, overwrite_a=int(overwrite))
+    L, info = _routine("potrf", A)(A, lower=1, clean=1, overwrite_a=int(overwrite))
     if info > 0:
         raise NotPositiveDefinite(int(info))
     return L
@@ -35,7 +40,7 @@ def cholesky(A: Float, *, overwrite: bool = False) -> Float:
 
 def cholesky_inverse(L: Float, *, overwrite: bool = False) -> Float:
     """Lower triangle of A⁻¹ from its Cholesky factor L; the strict upper triangle is zero."""
-    inverse, info = lapack.dpotri(L, lower=1, overwrite_c=int(overwrite))
+    inverse, info = _routine("potri", L)(L, lower=1, overwrite_c=int(overwrite))
     if info > 0:
         raise NotPositiveDefinite(int(info))
     return inverse
@@ -43,7 +48,7 @@ def cholesky_inverse(L: Float, *, overwrite: bool = False) -> Float:
 
 def triangular_inverse(L: Float, *, overwrite: bool = False) -> Float:
     """L⁻¹ of a lower triangular L, half the work of `cholesky_inverse`."""
-    inverse, info = lapack.dtrtri(L, lower=1, overwrite_c=int(overwrite))
+    inverse, info = _routine("trtri", L)(L, lower=1, overwrite_c=int(overwrite))
     if info > 0:
         raise NotPositiveDefinite(int(info))
     return inverse
@@ -51,12 +56,12 @@ def triangular_inverse(L: Float, *, overwrite: bool = False) -> Float:
 
 def inverse_from_triangular(L_inverse: Float) -> Float:
     """Lower triangle of A⁻¹ = L⁻ᵀL⁻¹ from L⁻¹, in its place: the second half of `cholesky_inverse`."""
-    return lapack.dlauum(L_inverse, lower=1, overwrite_c=1)[0]
+    return _routine("lauum", L_inverse)(L_inverse, lower=1, overwrite_c=1)[0]
 
 
 def cho_solve(L: Float, B: Float) -> Float:
     """A⁻¹ B from the lower Cholesky factor L."""
-    X, _ = lapack.dpotrs(L, B, lower=1)
+    X, _ = _routine("potrs", L)(L, B, lower=1)
     return X if B.ndim == 2 else X.reshape(B.shape)
 
 

@@ -25,7 +25,8 @@ def pivoted_root(A: Float, tolerance: float = 1e-12) -> Float:
 
 
 def shifted_cholesky_fails(A: Float, shift: float) -> bool:
-    """Whether A + shift·I is not positive definite; A's lower triangle is read, one n×n array is made."""
-    work = np.array(A, dtype=np.float64, order="F")
+    """Whether A + shift·I is not positive definite; one triangle of A is read, one n×n array is made."""
+    # the transpose of a C-ordered symmetric matrix is the same numbers in the order LAPACK wants: a plain copy
+    work = np.array(A.T if A.flags.c_contiguous else A, dtype=np.float64, order="F")
     work[np.diag_indices_from(work)] += shift
     return bool(lapack.dpotrf(work, lower=1, clean=0, overwrite_a=1)[1])
