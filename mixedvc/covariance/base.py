@@ -22,7 +22,7 @@ class Can(Flag):
     DENSE = auto()  # block() is a view or a copy of stored numbers
     SPARSE = auto()  # sparse_block() has few non-zeros
     PRECISION = auto()  # precision() and logdet() are sparse and cheap
-    LOW_RANK = auto()  # factor() has fewer columns than rows
+    LOW_RANK = auto()  # factor() has fewer columns than rows: `rank` of them, known without forming it
     DIAGONAL = auto()  # A is diagonal
     BLOCKS = auto()  # components() splits the levels into independent groups
 

@@ -112,6 +112,11 @@ class Features:
         return len(self._kept)
 
     @property
+    def rank(self) -> int:
+        """Columns of `factor`."""
+        return min(self.m, len(self.labels))
+
+    @property
     def can(self) -> Can:
         """LOW_RANK where there are fewer features than levels."""
         return Can.LOW_RANK if self.m < len(self.labels) else Can(0)

@@ -79,6 +79,12 @@ class Kronecker:
         return self._size[0] * self._size[1]
 
     @property
+    def rank(self) -> int:
+        """Columns of `factor` where LOW_RANK."""
+        ranks = [int(getattr(side, "rank", len(side.labels))) for side in (self.left, self.right)]
+        return ranks[0] * ranks[1]
+
+    @property
     def can(self) -> Can:
         """What both can; zeros and a low rank of either are enough."""
         a, b = self.left.can, self.right.can

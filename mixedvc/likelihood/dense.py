@@ -63,7 +63,7 @@ class DenseState:
     def __init__(self, kernels: Sequence[Kernel], theta: Float, n: int, extra: int = 0, dtype: type = np.float64):
         self.kernels, self.theta, self.n, self.extra = kernels, theta, n, extra
         self._parts = _split(kernels, theta)
-        V = np.zeros((n, n), order="F", dtype=dtype)
+        V: Float = np.zeros((n, n), order="F", dtype=dtype)
         for kernel, part in zip(kernels, self._parts, strict=True):
             kernel.add_to(V, part)
         self.L = la.cholesky(V, overwrite=True)

@@ -1,0 +1,192 @@
+"""The average-information Newton ascent: its trace, its charts, its quadratic step."""
+
+import numpy as np
+import pytest
+
+import mixedvc as mv
+from mixedvc.estimators import ML, REML
+from mixedvc.estimators.charts import BoxChart, EigenChart, FaceChart, SdChart, chart_for, face_at
+from mixedvc.estimators.quadratic import box_step
+from mixedvc.likelihood import choose
+from mixedvc.likelihood import dense as dense_module
+from mixedvc.structures import make
+from mixedvc.testing import assemble
+
+from ..tolerances import COMPONENT, IDENTITY, OBJECTIVE, PARAMETER
+
+
+def six_rows():
+    """Three groups of 3, 2 and 1 rows: unbalanced, so that REML is not the moment estimate."""
+    y = np.array([1.0, 2.5, 1.7, 4.0, 5.1, 2.2])
+    return assemble.spec(y, np.ones((6, 1)), [assemble.term("g", ["a", "a", "a", "b", "b", "c"])])
+
+
+def newton_by_hand(spec, theta, steps):
+    """θ ← θ + AI⁻¹ score by explicit matrices: V, P and their products from the definitions alone."""
+    n = spec.n
+    groups = spec.terms[0].codes
+    V1, V2 = (groups[:, None] == groups).astype(float), np.eye(n)
+    X, y = spec.X, spec.y
+    path = [theta]
+    for _ in range(steps):
+        Vi = np.linalg.inv(theta[0] * V1 + theta[1] * V2)
+        P = Vi - Vi @ X @ np.linalg.inv(X.T @ Vi @ X) @ X.T @ Vi
+        Py = P @ y
+        score = np.array([0.5 * (Py @ V @ Py - np.trace(P @ V)) for V in (V1, V2)])
+        AI = np.array([[0.5 * Py @ A @ P @ B @ Py for B in (V1, V2)] for A in (V1, V2)])
+        theta = theta + np.linalg.solve(AI, score)
+        path.append(theta)
+    return np.array(path)
+
+
+def test_the_first_steps_of_reml_are_those_of_plain_dense_algebra():
+    spec = six_rows()
+    fit = REML(start={"g": 1.6, "residual": 0.7}).fit(spec)
+    hand = newton_by_hand(spec, np.array([1.6, 0.7]), 3)
+    traced = np.array([row.theta for row in fit.trace[:4]])
+    np.testing.assert_allclose(traced, hand[: len(traced)], **PARAMETER)
+    assert fit.converged
+    assert fit.trace[-1].decrement < REML().tol
+
+
+def test_the_trace_rises_and_ends_at_the_estimate():
+    fit = ML().fit(mv.model("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy")))
+    values = [row.loglik for row in fit.trace]
+    assert np.all(np.diff(values) >= -1e-9)
+    np.testing.assert_allclose(fit.trace[-1].theta, fit.theta, **IDENTITY)
+    np.testing.assert_allclose(values[-1], fit.loglik, **IDENTITY)
+
+
+def test_large_dense_fits_start_in_single_precision_and_end_where_the_others_do(monkeypatch):
+    rng = np.random.default_rng(4)
+    n = 120
+    W, ids = rng.standard_normal((n, 200)), [f"i{k}" for k in range(n)]
+    K1, K2 = W[:, :90] @ W[:, :90].T / 90, W[:, 90:] @ W[:, 90:].T / 110
+    y = W[:, :90] @ rng.standard_normal(90) * 0.08 + rng.standard_normal(n)
+    one = [assemble.term("a", ids, covariance=mv.Dense(K1, ids))]
+    slope = assemble.term(
+        "b", ids, basis=np.column_stack([np.ones(n), W[:, 0]]), covariance=mv.Dense(K2, ids), structure="us"
+    )
+    for terms in (one, [*one, slope]):
+        spec = assemble.spec(y, np.ones((n, 1)), terms)
+        with_warnings_off = REML(likelihood="dense")
+        monkeypatch.setattr(dense_module, "_ROUGH_FROM", 10**9)
+        exact = _quietly(with_warnings_off, spec)
+        monkeypatch.setattr(dense_module, "_ROUGH_FROM", 50)
+        rough = _quietly(with_warnings_off, spec)
+        assert exact.extra["single_precision_evaluations"] == 0
+        assert rough.extra["single_precision_evaluations"] > 0
+        assert rough.n_evaluations < exact.n_evaluations + 2
+        np.testing.assert_allclose(rough.loglik, exact.loglik, **OBJECTIVE)
+        np.testing.assert_allclose(rough.theta, exact.theta, rtol=COMPONENT["rtol"], atol=1e-7)
+
+
+def _quietly(estimator, spec):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mv.errors.MixedVCWarning)
+        return estimator.fit(spec)
+
+
+def test_a_rank_one_optimum_is_reached_and_flagged():
+    rng = np.random.default_rng(3)
+    groups, x = np.repeat(np.arange(12), 6), np.tile(np.linspace(-1, 1, 6), 12)
+    u = rng.standard_normal(12)
+    y = (1.0 + 0.5 * x) * u[groups] + 0.3 * rng.standard_normal(72)
+    term = assemble.term("g", groups.astype(str), basis=np.column_stack([np.ones(72), x]))
+    with pytest.warns(mv.errors.BoundaryWarning, match="g"):
+        fit = REML().fit(assemble.spec(y, np.column_stack([np.ones(72), x]), [term]))
+    a, c, b = fit.theta[:3]
+    assert fit.singular
+    assert fit.converged
+    np.testing.assert_allclose(c * c, a * b, rtol=1e-9, atol=0)
+    assert list(fit.at_bound) == [False, True, False, False]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_box_step_solves_its_quadratic_problem(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 7))
+    A = rng.standard_normal((n, n))
+    H, g = A @ A.T + 0.1 * np.eye(n), rng.standard_normal(n) * 3
+    low = np.where(rng.random(n) < 0.6, -rng.random(n) * (rng.random(n) < 0.7), -np.inf)
+    high = np.where(rng.random(n) < 0.4, rng.random(n), np.inf)
+    d = box_step(H, g, low, high)
+    slope = g - H @ d
+    assert np.all((d >= low - 1e-12) & (d <= high + 1e-12))
+    inside = (d > low + 1e-9) & (d < high - 1e-9)
+    np.testing.assert_allclose(slope[inside], 0.0, rtol=0, atol=1e-8)
+    assert np.all(slope[d <= low + 1e-9] <= 1e-8)
+    assert np.all(slope[d >= high - 1e-9] >= -1e-8)
+
+
+CHARTS = [
+    ("us", (), FaceChart),
+    ("diag", (), BoxChart),
+    ("cs", (("hom", True),), EigenChart),
+    ("cs", (), SdChart),
+    ("ar1", (), BoxChart),
+    ("ar1", (("hom", False),), SdChart),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "kind"), CHARTS)
+def test_a_chart_knows_its_derivatives(name, options, kind):
+    structure = make(name, 3, options)
+    Sigma = structure.build(structure.start(np.array([[1.0, 0.4, 0.2], [0.4, 0.8, 0.3], [0.2, 0.3, 1.3]])))
+    chart = chart_for(structure, Sigma)
+    assert isinstance(chart, kind)
+    np.testing.assert_allclose(chart.sigma(chart.q), Sigma, rtol=1e-10, atol=1e-12)
+
+    def theta(q):
+        S = chart.sigma(q)
+        return np.array([S[a, b] for a, b in structure.pairs])
+
+    q, h = chart.q, 1e-5
+    steps = np.eye(len(q)) * h
+    numeric = np.array([(theta(q + s) - theta(q - s)) / (2 * h) for s in steps])
+    np.testing.assert_allclose(chart.jacobian(), numeric, rtol=0, atol=1e-8)
+    score = np.arange(1.0, len(structure.pairs) + 1)
+    bend = [
+        [
+            (theta(q + s + t) - theta(q + s - t) - theta(q - s + t) + theta(q - s - t)) @ score / (4 * h * h)
+            for t in steps
+        ]
+        for s in steps
+    ]
+    np.testing.assert_allclose(chart.curvature(score), bend, rtol=0, atol=2e-4)
+
+
+def test_a_face_drops_and_regains_rank():
+    structure = make("us", 3)
+    b = np.array([1.0, -2.0, 0.5])
+    chart = face_at(structure, np.outer(b, b), 1e-5)
+    assert chart.rank == 1
+    assert len(chart.q) == 3
+    direction = np.array([2.0, 1.0, 0.0])  # outside the face: the criterion rises along it
+    up = np.outer(direction, direction)
+    score = np.array([up[i, j] * (1 if i == j else 2) for i, j in structure.pairs])
+    released, gain = chart.release(score, np.eye(6))
+    assert released.rank == 2
+    assert gain > 0
+    assert chart.release(-score, np.eye(6)) is None
+
+
+def test_a_component_that_touches_zero_can_come_back():
+    spec = mv.model("diameter ~ 1 + (1 | plate) + (1 | sample)", mv.load_data("penicillin"))
+    fit = REML(start={"plate": 0.0, "sample": 0.0, "residual": 5.0}).fit(spec)
+    np.testing.assert_allclose(fit.theta, spec.fit("reml").estimate.theta, **COMPONENT)
+    assert np.all(fit.theta > 0)
+
+
+def test_components_can_be_held():
+    spec = mv.model("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
+    held = np.array([[600.0, 5.0], [5.0, 30.0]])
+    fit = REML(fixed_varcomp={"Subject": held}).fit(spec)
+    np.testing.assert_allclose(fit.theta[:3], [600.0, 5.0, 30.0], **IDENTITY)
+    assert list(fit.fixed) == [True, True, True, False]
+    grid = fit.theta[3] * np.array([0.999, 1.0, 1.001])
+    likelihood = choose(spec)[0]
+    values = [likelihood.at(np.append(fit.theta[:3], g)).loglik for g in grid]
+    assert values[1] > max(values[0], values[2])

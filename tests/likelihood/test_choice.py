@@ -1,0 +1,83 @@
+"""Which likelihood is chosen, what it refuses, what it keeps."""
+
+import numpy as np
+import pytest
+
+import mixedvc as mv
+from mixedvc.errors import MemoryLimitError, MixedVCError, OptionError
+from mixedvc.likelihood import blocks, choose, likelihoods, rank_choices
+from mixedvc.likelihood import dense as dense_module
+from mixedvc.linalg import memory
+from mixedvc.testing import assemble
+
+from ..tolerances import IDENTITY
+
+
+def kernel_spec(n=60, seed=1):
+    rng = np.random.default_rng(seed)
+    ids = [f"i{k}" for k in range(n)]
+    W = rng.standard_normal((n, 2 * n))
+    term = assemble.term("id", ids, covariance=mv.Dense(W @ W.T / (2 * n), ids))
+    return assemble.spec(rng.standard_normal(n), np.ones((n, 1)), [term])
+
+
+def test_one_dense_kernel_is_factorised_for_a_fit_and_rotated_for_many():
+    spec = kernel_spec(400)
+    assert choose(spec)[0].name == "dense"
+    assert choose(spec, purpose="many")[0].name == "spectral"
+
+
+def test_few_features_are_compressed():
+    rng = np.random.default_rng(3)
+    ids = [f"i{k}" for k in range(500)]
+    term = assemble.term("id", ids, covariance=mv.Features(rng.standard_normal((500, 8)), ids))
+    likelihood, reason = choose(assemble.spec(rng.standard_normal(500), np.ones((500, 1)), [term]))
+    assert likelihood.name == "reduced"
+    assert "10 of 500" in reason
+
+
+def test_many_small_groups_are_fitted_block_by_block():
+    rng = np.random.default_rng(4)
+    groups = np.repeat([f"g{k}" for k in range(2000)], 3)
+    likelihood, reason = choose(
+        assemble.spec(rng.standard_normal(6000), np.ones((6000, 1)), [assemble.term("g", groups)])
+    )
+    assert likelihood.name == "blocks"
+    assert "2,000 independent blocks of at most 3 rows" in reason
+
+
+def test_a_likelihood_that_does_not_apply_is_refused_by_name():
+    with pytest.raises(MixedVCError, match="'blocks' likelihood does not apply"):
+        choose(kernel_spec(), name="blocks")
+    with pytest.raises(OptionError, match="no likelihood is called 'spectre'; did you mean 'spectral'"):
+        choose(kernel_spec(), name="spectre")
+
+
+def test_memory_is_asked_for_before_it_is_taken(monkeypatch):
+    spec = kernel_spec(200)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000)
+    assert dense_module.require is blocks.require is memory.require
+    with pytest.raises(MemoryLimitError, match=r"the dense likelihood of 200 rows needs .* mv\.Features"):
+        likelihoods.get("dense")(spec)
+
+
+def test_the_same_theta_is_not_factorised_twice():
+    likelihood = choose(kernel_spec(), name="dense")[0]
+    first = likelihood.at(np.array([0.5, 0.5]))
+    assert likelihood.at(np.array([0.5, 0.5])) is first
+    assert likelihood.at(np.array([0.5, 0.6])) is not first
+
+
+def test_every_choice_gives_the_same_number():
+    spec = kernel_spec()
+    values = {c.name: likelihoods.get(c.name)(spec).at(np.array([0.4, 0.7])).loglik for c in rank_choices(spec)}
+    assert len(values) >= 2
+    np.testing.assert_allclose(list(values.values()), values["dense"], **IDENTITY)
+
+
+def test_a_response_of_the_wrong_length_or_with_holes_is_refused():
+    likelihood = choose(kernel_spec(), name="dense")[0]
+    with pytest.raises(MixedVCError, match=r"shape \(3,\), the specification has 60 rows"):
+        likelihood.with_response(np.ones(3))
+    with pytest.raises(MixedVCError, match="not finite in row 2"):
+        likelihood.with_response(np.where(np.arange(60) == 2, np.nan, 1.0))
