@@ -30,10 +30,14 @@ def test_one_dense_kernel_is_factorised_for_a_fit_and_rotated_for_many():
 def test_few_features_are_compressed():
     rng = np.random.default_rng(3)
     ids = [f"i{k}" for k in range(500)]
-    term = assemble.term("id", ids, covariance=mv.Features(rng.standard_normal((500, 8)), ids))
-    likelihood, reason = choose(assemble.spec(rng.standard_normal(500), np.ones((500, 1)), [term]))
+    terms = [assemble.term(f"t{m}", ids, covariance=mv.Features(rng.standard_normal((500, m)), ids)) for m in (8, 5)]
+    y, X = rng.standard_normal(500), np.ones((500, 1))
+    likelihood, reason = choose(assemble.spec(y, X, terms))
     assert likelihood.name == "reduced"
-    assert "10 of 500" in reason
+    assert "15 of 500" in reason
+    alone = choose(assemble.spec(y, X, terms[:1]))[0]
+    assert alone.name == "spectral"
+    assert len(alone._frame.y) == 10  # rotated inside the span of the features, never 500 × 500
 
 
 def test_many_small_groups_are_fitted_block_by_block():
