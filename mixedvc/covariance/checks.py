@@ -141,8 +141,10 @@ def _refuse_triangle(A: Float, what: str) -> None:
             )
 
 
-def check_diagonal(diagonal: Float, index: Labels, what: str) -> None:
-    """Variances: none negative, not all zero."""
+def check_diagonal(diagonal: Float, index: Labels, what: str, size: float = 0.0) -> None:
+    """Variances: none negative, not all zero (to rounding beside entries of absolute value `size`)."""
+    if np.abs(diagonal).max() <= 1e-9 * size:
+        diagonal = np.zeros(len(diagonal))
     negative = np.flatnonzero(diagonal < 0)
     if len(negative):
         raise CovarianceError(
@@ -204,7 +206,7 @@ def second_look(diagonal: Float, sample: Float, at: NDArray[np.intp], what: str)
         Rows `at` of the matrix.
     """
     mean = float(diagonal.mean())
-    if 0.4 <= mean <= 0.6 and float(diagonal.min()) >= 0.25:
+    if 0.4 <= mean <= 0.6 and float(diagonal.min()) >= 0.4:
         warn(
             f"{what} has a mean diagonal of {mean:.3g}, like a kinship matrix. Its variance component is then twice "
             "the additive one and heritability is off: multiply the matrix by 2 for the relationship scale"

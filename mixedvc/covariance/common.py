@@ -11,7 +11,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import CovarianceError
+from ..linalg import dense as la
 from ..linalg.roots import pivoted_root
+from ..linalg.sparse_lu import sparse_cholesky
 from .base import Array, Covariance, Positions, covariances
 from .checks import PSD_CHOICES, check_shape
 from .labels import Labels
@@ -85,6 +87,36 @@ def draw_by_groups(cov: Covariance, rng: np.random.Generator, size: int) -> Floa
         root = pivoted_root(cov.block(None if len(rows) == q else rows))
         out[rows] = root @ z[rows[: root.shape[1]]]
     return out
+
+
+def dense_logdet(A: Float, what: str) -> float:
+    """log|A|; CovarianceError where a Cholesky pivot is nothing but rounding."""
+    try:
+        L = la.cholesky(A)
+    except la.NotPositiveDefinite:
+        raise _singular(what) from None
+    _require_pivots(np.diagonal(L) ** 2, np.diagonal(A), what)
+    return la.logdet_from_cholesky(L)
+
+
+def sparse_logdet(A: Any, what: str) -> float:
+    """`dense_logdet` for a sparse A."""
+    try:
+        factor = sparse_cholesky(A)
+    except la.NotPositiveDefinite:
+        raise _singular(what) from None
+    _require_pivots(factor.pivots, A.diagonal(), what)
+    return factor.logdet()
+
+
+def _require_pivots(pivots: Float, diagonal: Float, what: str) -> None:
+    rounding = 4.0 * len(diagonal) * np.finfo(np.float64).eps
+    if pivots.min() <= rounding * diagonal.max():
+        raise _singular(what)
+
+
+def _singular(what: str) -> CovarianceError:
+    return CovarianceError(f"{what} is singular: its log-determinant is minus infinity")
 
 
 def digest(*parts: Any) -> str:

@@ -12,7 +12,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import CovarianceError
-from ..linalg import dense as la
 from ..linalg.roots import pivoted_root
 from . import checks
 from .base import Array, Can, Positions, covariances
@@ -20,6 +19,7 @@ from .common import (
     as_rows,
     bit_sums,
     dense_components,
+    dense_logdet,
     digest,
     draw_by_groups,
     is_everything,
@@ -89,7 +89,7 @@ class Dense:
         A = checks.symmetric(checks.as_float(given, index, what), index, what, self.symmetrize)
         diagonal = np.diagonal(A)
         if self.psd != "allow":
-            checks.check_diagonal(diagonal, index, what)
+            checks.check_diagonal(diagonal, index, what, float(np.abs(A[: 1 + len(A) // 100]).max()))
         A = checks.psd(A, what, self.psd)
         rows = checks.sample_rows(len(index))
         checks.second_look(np.diagonal(A), A[rows], rows, what)
@@ -186,10 +186,7 @@ class Dense:
 
     def logdet(self) -> float:
         """log|A|; CovarianceError where A is singular."""
-        try:
-            return la.logdet_psd(self.matrix)
-        except la.NotPositiveDefinite:
-            raise CovarianceError(f"{self.describe()} is singular: its log-determinant is minus infinity") from None
+        return dense_logdet(self.matrix, self.describe())
 
     def components(self, rows: Positions | None = None) -> NDArray[np.intp]:
         """Independent group of each level."""

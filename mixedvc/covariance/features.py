@@ -12,11 +12,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import CovarianceError, OptionError
-from ..linalg.dense import NotPositiveDefinite, logdet_psd
 from ..linalg.memory import require
 from . import checks
 from .base import Array, Can, Covariance, Positions, covariances
-from .common import as_rows, bit_sums, digest, is_everything
+from .common import as_rows, bit_sums, dense_logdet, digest, is_everything
 from .labels import Labels, named
 from .marginal import Marginal
 
@@ -224,10 +223,7 @@ class Features:
         """log|A|; CovarianceError where A is singular, as it is for centred features and for m < q."""
         q = len(self.labels)
         if not self.standardize and self.m >= q:
-            try:
-                return logdet_psd(self.block())
-            except NotPositiveDefinite:
-                pass
+            return dense_logdet(self.block(), self.describe())
         raise CovarianceError(f"{self.describe()} is singular: its log-determinant is minus infinity")
 
     def components(self, rows: Positions | None = None) -> NDArray[np.intp]:

@@ -11,9 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import CovarianceError
-from ..linalg.dense import NotPositiveDefinite, logdet_psd
 from .base import Array, Can, Covariance, Positions, covariances
-from .common import as_rows, digest, is_everything, nest, unnest
+from .common import as_rows, dense_logdet, digest, is_everything, nest, unnest
 from .labels import Labels
 
 Float = NDArray[np.float64]
@@ -96,10 +95,7 @@ class Marginal:
 
     def logdet(self) -> float:
         """log|A[rows, rows]|, from the dense block."""
-        try:
-            return logdet_psd(self.block())
-        except NotPositiveDefinite:
-            raise CovarianceError(f"{self.describe()} is singular: its log-determinant is minus infinity") from None
+        return dense_logdet(self.block(), self.describe())
 
     def components(self, rows: Positions | None = None) -> NDArray[np.intp]:
         """Independent group of each level."""

@@ -71,7 +71,9 @@ def _column(table: Any, name: Any, role: str) -> list[Any]:
     try:
         column = table[name]
     except _absent_column():
-        names = [str(c) for c in getattr(table, "columns", None) or getattr(table, "column_names", None) or table]
+        # pyarrow's `columns` are the arrays themselves, its `column_names` the names
+        found = getattr(table, "column_names", None)
+        names = [str(c) for c in (found if found is not None else getattr(table, "columns", table))]
         near = difflib.get_close_matches(str(name), names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise PedigreeError(

@@ -27,6 +27,7 @@ from .common import (
     relabelled,
     saved_matrix,
     sparse_from_state,
+    sparse_logdet,
     sparse_state,
 )
 from .labels import Labels
@@ -174,10 +175,7 @@ class Sparse:
 
     def logdet(self) -> float:
         """log|A|; CovarianceError where A is singular."""
-        try:
-            return sparse_cholesky(self.matrix).logdet()
-        except NotPositiveDefinite:
-            raise CovarianceError(f"{self.describe()} is singular: its log-determinant is minus infinity") from None
+        return sparse_logdet(self.matrix, self.describe())
 
     def components(self, rows: Positions | None = None) -> NDArray[np.intp]:
         """Independent group of each level."""
