@@ -227,13 +227,16 @@ def _replicated_rows(kind: Any, spec: ModelSpec, theta: Float, reml: bool, rng: 
         close(repeated.blup(i), weighted.blup(i), f"blup of {term.name}, replicated rows", scale=10 * prior)
 
 
-def draw_checks(kind: Any, spec: ModelSpec, *, draws: int = 2000, seed: int = 0) -> None:
+def draw_checks(kind: Any, spec: ModelSpec, *, draws: int = 2000, seed: int = 0, other_response: bool = False) -> None:
     """Mean and covariance of `draw` by Monte Carlo: |z| < 4 for each mean and each product of two effects.
 
     The products are taken in the eigenvectors of the joint posterior covariance, where they are uncorrelated.
+    With `other_response` the likelihood is asked through ``with_response``.
     """
     theta = thetas.points(spec, seed)["inside"]
-    evaluation, brute = kind(spec, reml=True).at(theta), Brute(spec, True).at(theta)
+    y = np.asarray(spec.y) + 10 * np.std(spec.response) if other_response else np.asarray(spec.y)
+    likelihood = kind(spec, reml=True).with_response(y) if other_response else kind(spec, reml=True)
+    evaluation, brute = likelihood.at(theta), Brute(spec, True).with_response(y).at(theta)
     mean, cov = brute.joint_posterior()
     rng = np.random.default_rng(seed)
     samples = np.empty((draws, len(mean)))

@@ -119,10 +119,10 @@ def _zeros(spec: ModelSpec, estimate: Any, where: str) -> None:
     for term, Sigma in zip(spec.all_terms, spec.sigmas(estimate.theta), strict=True):
         stop = offset + term.structure.n_par
         edge, fixed = estimate.at_bound[offset:stop], estimate.fixed[offset:stop]
-        variances = np.diag(Sigma)
+        variances, unit = np.diag(Sigma), _unit_of(spec, term)
         if not fixed.any():
             for a in range(term.k):
-                tiny = 0 < variances[a] < 1e-10 * max(variances.max(), np.abs(estimate.theta).max())
+                tiny = 0 < variances[a] < 1e-9 * unit[a]
                 assert not tiny, f"{where}: a variance of {term.name} is {variances[a]:.3g}: zero or not?"
             if term.structure.linear and (variances == 0).any():
                 assert edge.any(), f"{where}: {term.name} has a zero variance that is not flagged at_bound"

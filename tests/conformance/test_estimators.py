@@ -7,7 +7,7 @@ import pytest
 
 from mixedvc.errors import BoundaryWarning, ConvergenceWarning
 from mixedvc.estimators import estimators
-from mixedvc.testing import estimator_checks, problems
+from mixedvc.testing import assemble, estimator_checks, kernels, problems
 from mixedvc.testing.checks import balanced_one_way, zero_is_zero
 from mixedvc.testing.optimum import check_consistency, check_optimum, quiet
 from tests.tolerances import COMPONENT, IDENTITY, OBJECTIVE
@@ -93,3 +93,50 @@ def test_everything_held_is_evaluated_and_not_moved():
     np.testing.assert_array_equal(estimate.theta, [20.0, 40.0])
     assert estimate.fixed.all()
     assert not estimate.singular
+
+
+def random_model(seed):
+    """One to three terms of one to three effects, any kernel, linear structures, weights, wild units.
+
+    More rows than random effects: with fewer the residual may vanish and the likelihood has no maximum.
+    """
+    rng = np.random.default_rng(seed)
+    shapes = [(int(rng.integers(3, 12)), int(rng.choice([1, 1, 2, 3]))) for _ in range(int(rng.integers(1, 4)))]
+    n, y, terms = sum(q * k for q, k in shapes) + int(rng.integers(12, 40)), 0.0, []
+    for i, (q, k) in enumerate(shapes):
+        labels = np.array([f"t{i}_{j}" for j in range(q)], dtype=object)
+        code = rng.integers(0, q, n)
+        basis = np.column_stack([np.ones(n), rng.standard_normal((n, k - 1)) * 10 ** rng.uniform(-2, 2)])
+        covariance = kernels.covariance(str(rng.choice(kernels.KINDS)), labels, rng)
+        structure = str(rng.choice(["us", "diag"]))
+        terms.append(assemble.term(f"t{i}", labels[code], basis=basis, covariance=covariance, structure=structure))
+        u = covariance.draw(rng, k) * rng.choice([0.0, 0.3, 1.0, 3.0])
+        y = y + ((basis / np.sqrt((basis**2).mean(0))) * u[code]).sum(axis=1)
+    weights = rng.uniform(0.3, 3, n) if rng.integers(2) else None
+    y = (y + rng.standard_normal(n)) * 10 ** rng.uniform(-3, 3)
+    return assemble.spec(y, np.column_stack([np.ones(n), rng.standard_normal(n)]), terms, weights=weights)
+
+
+def reaches(name, seeds):
+    failed = []
+    for seed in seeds:
+        spec = random_model(seed)
+        with quiet():
+            estimate = estimators.get(name)().fit(spec)
+        try:
+            check_consistency(spec, estimate, f"seed {seed}")
+            check_optimum(spec, estimate, f"seed {seed}")
+        except AssertionError as wrong:
+            failed.append(str(wrong))
+    return failed
+
+
+@pytest.mark.parametrize("name", MAXIMISERS)
+def test_random_models_reach_their_maximum(name):
+    assert reaches(name, range(30)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAXIMISERS)
+def test_many_random_models_reach_their_maximum(name):
+    assert reaches(name, range(100, 700)) == []

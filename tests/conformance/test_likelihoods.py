@@ -82,3 +82,8 @@ def test_draws_have_the_posterior_mean_and_covariance(name, problem):
     if kind.cost(spec) is None:
         pytest.skip(f"the {name} likelihood says that it does not apply to {problem}")
     draw_checks(kind, spec)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_after_with_response_are_of_the_new_response(name):
+    draw_checks(likelihoods.get(name), assemble.one_way(5, 4), draws=300, other_response=True)
