@@ -22,7 +22,7 @@ from .contrasts import as_contrasts
 from .expressions import Categories, Evaluator, Value, names_in
 from .fixed import Coder, check_contrast_names, learn, refuse_bad_cells
 from .frames import column_names, frame_of, listed, row_labels
-from .missing import check_rule, drop_missing, merge_cells
+from .missing import check_rule, drop_missing
 from .random import Grouping, column_reader
 from .rank import full_rank, residual_of_fixed
 from .request import Request, per_row, read_responses
@@ -230,29 +230,30 @@ def _table(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluat
         raise DataError(f"the data have {len(labels)} row{'s' * (len(labels) != 1)}: a variance needs at least two")
     values = {f: evaluator.value(f) for f in dict.fromkeys(f for t in _all_terms(parsed, bars) for f in t.factors)}
     groups = tuple(random.grouping(bar, evaluator, labels, random.is_rows(bar, frame)) for bar in bars)
-    cells = [(n, evaluator.column(n).missing) for text in values for n in names_in(text)]
-    cells += [(text, value.codes < 0) for text, value in values.items() if isinstance(value, Categories)]
-    cells += [(n, evaluator.column(n).missing) for bar in bars for n in bar.group if n in frame.columns]
-    for text in parsed.response:
-        if text.strip("`") in request.responses:
-            holes: Any = np.isnan(request.responses[text.strip("`")][1]).any(axis=1)
-            cells.append((text, holes))
-        else:
-            cells += [(n, evaluator.column(n).missing) for n in names_in(text)]
-    rows, dropped = drop_missing(_once(cells), labels, request.missing)
+    rows, dropped = drop_missing(_cells(request, parsed, bars, evaluator, values), labels, request.missing)
     if len(rows) < 2:
         raise DataError(f"only {len(rows)} complete row is left of {len(labels)}: a variance needs at least two")
     return _Table(labels[rows], rows, dropped, y, y_names, values, groups)
 
 
-def _once(cells: list[tuple[str, NDArray[np.bool_]]]) -> dict[str, NDArray[np.bool_]]:
-    """Missing cells by variable; a factor made of a column is only listed for what it loses beyond the column."""
-    merged = merge_cells(cells)
-    return {
-        name: mask
-        for name, mask in merged.items()
-        if names_in(name) == (name,) or (mask & ~np.logical_or.reduce([merged[n] for n in names_in(name)])).any()
-    }
+def _cells(
+    request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluator: Evaluator, values: Mapping[str, Value]
+) -> dict[str, NDArray[np.bool_]]:
+    """Missing cells by column; a factor is listed beside its columns only where it loses cells that they have."""
+    texts = [*(t for t in parsed.response if t.strip("`") not in request.responses), *values]
+    names = [name for text in texts for name in names_in(text)]
+    names += [g for bar in bars for g in bar.group if g in request.frame.columns]
+    cells = {name: evaluator.column(name).missing for name in dict.fromkeys(names)}
+    for text, value in values.items():
+        if isinstance(value, Categories):
+            lost = (value.codes < 0) & ~np.logical_or.reduce([cells[name] for name in names_in(text)])
+            if lost.any():
+                cells[text] = lost
+    for text in parsed.response:
+        if text.strip("`") in request.responses:
+            holes: NDArray[np.bool_] = np.isnan(request.responses[text.strip("`")][1]).any(axis=1)
+            cells[text] = holes
+    return cells
 
 
 def _random_terms(

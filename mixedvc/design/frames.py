@@ -113,7 +113,11 @@ def column_of(frame: Any, name: str) -> Column:
 
 
 def _categorical(name: str, series: Any) -> Column:
-    cat = series.astype("category") if not hasattr(series, "cat") else series
+    cat = series
+    if _is_arrow_dictionary(series.dtype):  # pandas' astype("category") fails at missing cells and forgets the order
+        import pandas as pd
+
+        cat = pd.Series(series.array.__arrow_array__().to_pandas().array, index=series.index)
     levels = np.array([plain_label(v) for v in cat.cat.categories], dtype=object)
     return Column(
         name, "factor", cat.cat.codes.to_numpy().astype(np.intp), levels, bool(cat.cat.ordered), declared=True
@@ -269,7 +273,9 @@ def _pandas_values(series: Any) -> Any:
     import narwhals.stable.v1 as nw
     import pandas as pd
 
-    dtype = series.dtype
+    native, dtype = series.to_native(), series.dtype
+    if type(native).__module__.startswith("pyarrow"):
+        return native.to_pandas()
     if dtype in (nw.Categorical, nw.Enum):
         levels = series.cat.get_categories().to_list()
         levels = levels if dtype == nw.Enum else sorted(levels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def _report(dropped: Dropped, labels: NDArray[Any], missing: str) -> None:
     if missing == "fail":
         where = listed(labels[dropped.rows])
         raise DataError(f'missing="fail" and values are missing: {counts}; rows {where}. Fill or drop these rows')
-    plural = "row" if dropped.count == 1 else "rows"
+    plural = "row" if dropped.n_given == 1 else "rows"
     warnings.warn(
         f"{dropped.count} of {dropped.n_given} {plural} left out for missing values: {counts}",
         DroppedRowsWarning,
@@ -81,11 +81,3 @@ def refuse_infinite(name: str, values: NDArray[np.float64], labels: NDArray[Any]
             f"{name} is {value} in row {labels[rows[0]]!r}{also}{because}. It is not treated as missing: "
             "correct the value, or set it to NaN to leave the row out"
         )
-
-
-def merge_cells(pairs: Iterable[tuple[str, NDArray[np.bool_]]]) -> dict[str, NDArray[np.bool_]]:
-    """Missing cells by variable; several columns of one variable are joined by "or"."""
-    cells: dict[str, NDArray[np.bool_]] = {}
-    for name, mask in pairs:
-        cells[name] = cells[name] | mask if name in cells else mask
-    return cells

@@ -12,21 +12,27 @@ write.csv(d, "data.csv", row.names = FALSE, quote = FALSE)
 d$f <- factor(d$f); d$g <- factor(d$g)
 d$o <- factor(d$o, levels = c("low", "mid", "high", "top"), ordered = TRUE)
 new <- d[1:5, ]
-new$x <- c(-0.5, 0.1, 0.4, 1.2, -1.1); new$z <- c(1.5, 8.5, 4.25, 3, 6)
+new$x <- c(-0.5, 0.1, 0.4, 1.2, -1.1); new$z <- c(0.5, 9.5, 4.25, 3, 6)  # beyond the range of the data on both sides
 write.csv(new, "new.csv", row.names = FALSE, quote = FALSE)
+# Columns that lm and lme4 keep (LINPACK's pivoting, tolerance 1e-7), counted from 1.
+kept <- function(X) {
+  q <- qr(X, tol = 1e-7, LAPACK = FALSE)
+  I(as.integer(sort(q$pivot[seq_len(q$rank)])))
+}
 case <- function(name, r, python = r, contrasts = NULL, predict = TRUE) {
   form <- as.formula(paste("~", r))
   mf <- model.frame(form, d)
   contr <- if (is.null(contrasts)) NULL else lapply(contrasts, function(k) paste0("contr.", k))
   X <- model.matrix(terms(mf), mf, contrasts.arg = contr)
   out <- list(formula = python, r_formula = r, contrasts = contrasts, R = R.version.string,
-              names = colnames(X), columns = unname(apply(X, 2, function(v) unname(v), simplify = FALSE)))
+              names = colnames(X), kept = kept(X), columns = unname(apply(X, 2, function(v) unname(v), simplify = FALSE)))
   if (predict) {
-    mfn <- model.frame(terms(mf), new, xlev = .getXlevels(terms(mf), mf))
+    # bs() warns where it extrapolates
+    mfn <- suppressWarnings(model.frame(terms(mf), new, xlev = .getXlevels(terms(mf), mf)))
     Xn <- model.matrix(terms(mf), mfn, contrasts.arg = contr)
     out$new_columns <- unname(apply(Xn, 2, function(v) unname(v), simplify = FALSE))
   }
-  write(toJSON(out, digits = 17, auto_unbox = TRUE, null = "null"), paste0(name, ".json"))
+  write(toJSON(out, digits = I(17), auto_unbox = TRUE, null = "null"), paste0(name, ".json"))
 }
 case("factor_and_slope", "x + f")
 case("interaction", "x * f")
@@ -64,6 +70,9 @@ case("comparison", "I(x > 0) + f")
 case("bs", "bs(x, df = 5)")
 case("bs_knots", "bs(z, knots = c(3, 6), degree = 2) + f")
 case("bs_intercept", "0 + bs(z, df = 5, intercept = TRUE)")
+case("bs_boundary", "bs(x, df = 6, Boundary.knots = c(-3, 4))")
+case("ns_boundary", "ns(x, df = 3, Boundary.knots = c(-3, 4))")
+case("ns_inner_boundary", "ns(z, df = 3, Boundary.knots = c(3, 7))")
 case("ns", "ns(x, df = 3)")
 case("ns_knots", "ns(z, knots = c(3, 6))")
 case("ns_intercept", "0 + ns(z, df = 4, intercept = TRUE)")
@@ -81,3 +90,7 @@ case("treatment_of_ordered", "o", contrasts = list(o = "treatment"))
 case("sum_without_margin", "g + f:g", contrasts = list(f = "sum", g = "helmert"))
 case("contrast_in_formula", "C(f, contr.sum) + g", predict = FALSE)
 case("contrast_base", "C(f, contr.treatment, base = 2)", predict = FALSE)
+case("collinear", "x + z + I(x + z) + f")
+case("collinear_first", "I(2 * x) + x + I(x - 3 * z) + z")
+case("constant_column", "I(x - x + 3) + x")
+case("aliased_margins", "f + g + f:g + factor(k) + factor(k > 2)", "f + g + f:g + factor(k) + factor(k > 2)")
