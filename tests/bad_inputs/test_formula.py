@@ -187,10 +187,10 @@ def test_28_nothing_that_is_not_listed_is_executed(evil, tmp_path, monkeypatch):
 def test_29_a_huge_formula_is_refused_quickly(source):
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         error = _error(source)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.05
+        times.append(time.process_time() - start)
+    assert min(times) < 0.05  # processor time: the machine may be busy
     assert len(str(error)) < 500
 
 

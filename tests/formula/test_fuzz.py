@@ -22,13 +22,13 @@ SAFE_PARTS = (ast.Expression, ast.operator, ast.unaryop, ast.cmpop, ast.expr_con
 
 def _read(source):
     """Parse within the time; a formula that is read prints, is read again the same and holds only safe trees."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         formula = parse(source)
     except FormulaError:
         return
     finally:
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
     if formula.has_dot:
         formula = expand_dot(formula, ["u", "v", "w w"])
     text = formula_text(formula)

@@ -144,6 +144,6 @@ def test_an_ordinary_formula_is_read_in_less_than_a_millisecond():
 
 
 def _seconds(source):
-    start = time.perf_counter()
+    start = time.process_time()
     parse(source)
-    return time.perf_counter() - start
+    return time.process_time() - start

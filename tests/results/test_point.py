@@ -208,10 +208,10 @@ def test_results_are_frozen_and_speak_when_printed(fit):
 
 
 def test_making_results_computes_nothing(fit):
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(100):
         made = PointResults(fit.spec, fit.estimate, fit.likelihood, fit.estimator)
-    assert (time.perf_counter() - began) / 100 < 2e-4
+    assert (time.process_time() - began) / 100 < 2e-4
     assert "evaluation" not in vars(made)
 
 
