@@ -22,7 +22,7 @@ from .base import likelihoods
 from .choose import Cost, cost_of
 from .gaussian import GaussianEvaluation
 from .moments import moment_equations
-from .rows import Rows, working_rows
+from .rows import RowFrame, Rows, working_rows
 
 Float = NDArray[np.float64]
 _SMALL = 2000  # levels of which one dense block is cheap
@@ -53,31 +53,6 @@ def block_rows(label: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     sizes = np.bincount(label)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     return [order[starts[sizes == s][:, None] + np.arange(s)] for s in np.unique(sizes)]
-
-
-@dataclass(frozen=True)
-class BlockFrame:
-    """Coordinates = working rows; the stacks pick their rows themselves."""
-
-    rows: Rows
-    extra: int = 0
-
-    @property
-    def y(self) -> Float:
-        return self.rows.y
-
-    @property
-    def Q(self) -> Float:
-        return self.rows.Q
-
-    def into(self, U: Float) -> Float:
-        return U
-
-    def back(self, U: Float) -> Float:
-        return U
-
-    def with_response(self, y: Float) -> BlockFrame:
-        return BlockFrame(self.rows.with_response(y))
 
 
 @dataclass(frozen=True)
@@ -151,7 +126,7 @@ class BlockLikelihood:
 
     name = "blocks"
 
-    def __init__(self, spec: ModelSpec, reml: bool, frame: BlockFrame, stacks: list[Stack]):
+    def __init__(self, spec: ModelSpec, reml: bool, frame: RowFrame, stacks: list[Stack]):
         self.spec, self.reml, self._frame, self._stacks = spec, reml, frame, stacks
         self._last: GaussianEvaluation | None = None
 
@@ -251,7 +226,7 @@ class _Blocks:
         )
         rows = working_rows(spec)
         stacks = [_stack(spec, rows, index) for index in block_rows(label)]
-        return BlockLikelihood(spec, reml, BlockFrame(rows), stacks)
+        return BlockLikelihood(spec, reml, RowFrame(rows), stacks)
 
 
 likelihoods.register("blocks")(_Blocks())

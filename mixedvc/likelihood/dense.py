@@ -8,7 +8,6 @@ kernel's share of those comes free from Σ_k θ_k V_k = V.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,35 +21,10 @@ from .choose import Cost, cost_of
 from .gaussian import Frame, GaussianEvaluation
 from .kernels import DiagonalKernel, Kernel, ScalarKernel, contiguous, residual_kernel, row_kernel
 from .moments import moment_equations
-from .rows import Rows, working_rows
+from .rows import RowFrame, working_rows
 
 Float = NDArray[np.float64]
 _ROUGH_FROM = 1500  # rows from which the first Newton steps are taken in single precision
-
-
-@dataclass(frozen=True)
-class RowFrame:
-    """Coordinates = working rows."""
-
-    rows: Rows
-    extra: int = 0
-
-    @property
-    def y(self) -> Float:
-        return self.rows.y
-
-    @property
-    def Q(self) -> Float:
-        return self.rows.Q
-
-    def into(self, U: Float) -> Float:
-        return U
-
-    def back(self, U: Float) -> Float:
-        return U
-
-    def with_response(self, y: Float) -> RowFrame:
-        return RowFrame(self.rows.with_response(y))
 
 
 class DenseState:

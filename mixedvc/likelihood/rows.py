@@ -82,6 +82,31 @@ class Rows:
         return Rows(self.spec, self.scale, self.Q, self.R, remainder, ols)
 
 
+@dataclass(frozen=True)
+class RowFrame:
+    """Coordinates = working rows."""
+
+    rows: Rows
+    extra: int = 0
+
+    @property
+    def y(self) -> Float:
+        return self.rows.y
+
+    @property
+    def Q(self) -> Float:
+        return self.rows.Q
+
+    def into(self, U: Float) -> Float:
+        return U
+
+    def back(self, U: Float) -> Float:
+        return U
+
+    def with_response(self, y: Float) -> RowFrame:
+        return RowFrame(self.rows.with_response(y))
+
+
 def working_rows(spec: ModelSpec) -> Rows:
     """Working rows of a single-response specification."""
     if spec.t != 1:

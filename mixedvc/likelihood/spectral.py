@@ -17,12 +17,11 @@ from ..linalg import dense as la
 from ..linalg.memory import require
 from .base import likelihoods
 from .choose import Cost, cost_of
-from .dense import RowFrame
 from .gaussian import Frame, GaussianEvaluation
 from .kernels import ScalarKernel, row_kernel
 from .moments import moment_equations
 from .reduced import compress, compressed_size
-from .rows import Rows, working_rows
+from .rows import RowFrame, Rows, working_rows
 
 Float = NDArray[np.float64]
 
