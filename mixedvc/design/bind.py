@@ -170,7 +170,8 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
     offset = offsets(parsed, request, evaluator, table.rows, table.labels)
     residual = random.residual_term(len(table.rows), w)
     y = table.y[table.rows]
-    _check_model(y if offset is None else y - offset[:, None], X, terms, residual, table.y_names)
+    left = y if offset is None else y - offset[:, None]
+    _check_model(left, X, terms, residual, table.y_names, table.labels)
     source = Source(
         request=request,
         binder=bind_request,
@@ -251,7 +252,7 @@ def _cells(
                 cells[text] = lost
     for text in parsed.response:
         if text.strip("`") in request.responses:
-            holes: NDArray[np.bool_] = np.isnan(request.responses[text.strip("`")][1]).any(axis=1)
+            holes: Any = np.isnan(request.responses[text.strip("`")][1]).any(axis=1)
             cells[text] = holes
     return cells
 
@@ -287,9 +288,11 @@ def _fixed(
     return (X[:, kept] if aliased else X), names, coder, kept, aliased
 
 
-def _check_model(y: Float, X: Float, terms: tuple[Term, ...], residual: Term, y_names: tuple[str, ...]) -> None:
+def _check_model(
+    y: Float, X: Float, terms: tuple[Term, ...], residual: Term, y_names: tuple[str, ...], labels: NDArray[Any]
+) -> None:
     """Refuse what cannot be estimated: degenerate responses, confounded components."""
-    check_response(y, y_names, np.arange(len(y)))
+    check_response(y, y_names, labels)
     identify.check_groups(terms)
     Q = orthonormal(X)
     identify.check_components(terms, residual, Q)

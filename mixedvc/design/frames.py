@@ -149,7 +149,9 @@ def _objects(name: str, series: Any) -> Column:
     import pandas as pd
 
     found = "string" if isinstance(series.dtype, pd.StringDtype) else pd.api.types.infer_dtype(series, skipna=True)
-    if found in ("string", "empty"):
+    if found == "empty" and not isinstance(series.dtype, pd.StringDtype):
+        return Column(name, "number", np.full(len(series), np.nan))
+    if found == "string":
         codes, levels = _factorised(series)
         return Column(name, "factor", codes, np.array(levels, dtype=object))
     if found in ("integer", "floating", "mixed-integer-float", "decimal"):
