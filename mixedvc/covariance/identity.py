@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..linalg.memory import require
 from .base import Array, Can, Positions, covariances
 from .labels import Labels
 
@@ -68,9 +69,10 @@ class Identity:
     def block(self, rows: Positions | None = None, cols: Positions | None = None) -> NDArray[np.float64]:
         """Dense I[rows, cols]."""
         left = self._rows(rows)
+        right = left if cols is None else np.asarray(cols, dtype=np.intp)
+        require(8 * len(left) * len(right), "an identity as a dense matrix", "Use sparse_block().")
         if cols is None and rows is None:
             return np.eye(len(left))
-        right = left if cols is None else np.asarray(cols, dtype=np.intp)
         return (left[:, None] == right).astype(np.float64)
 
     def sparse_block(self, rows: Positions | None = None) -> sp.csr_array:
@@ -97,7 +99,7 @@ class Identity:
     def factor(self, rows: Positions | None = None) -> NDArray[np.float64]:
         """F = I[rows, :] reduced to the columns in use."""
         if rows is None:
-            return np.eye(len(self.labels))
+            return self.block()
         _, group = np.unique(np.asarray(rows), return_inverse=True)
         return (group[:, None] == np.arange(group.max(initial=-1) + 1)).astype(np.float64)
 
