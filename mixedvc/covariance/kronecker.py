@@ -101,8 +101,9 @@ class Kronecker:
 
     def block(self, rows: Positions | None = None, cols: Positions | None = None) -> Float:
         """Dense A[rows, cols]: the product, entry by entry, of the factors' blocks."""
+        n = self._q if rows is None else len(rows)
+        require(8 * n * (n if cols is None else len(cols)), "a Kronecker product as a dense matrix", "Use matmat().")
         left, right = self._split(rows), self._split(rows if cols is None else cols)
-        require(8 * len(left[0]) * len(right[0]), "a Kronecker product as a dense matrix", "Use matmat().")
         out = _gathered(self.left, left[0], right[0])
         out *= _gathered(self.right, left[1], right[1])
         return out
