@@ -83,7 +83,7 @@ def _is_number(text: Any) -> bool:
 def check_response(y: Float, names: tuple[str, ...], labels: NDArray[Any]) -> None:
     """Refuse infinite and constant responses."""
     for name, column in zip(names, y.T, strict=True):
-        refuse_infinite(name, column, labels, "" if names_in(name) == (name,) else " (computed)")
+        refuse_infinite(name, column, labels)
         if column.min() == column.max():
             raise DegenerateResponse(
                 f"the response {name} is {column[0]:g} in every row used: its variance is 0 and there is nothing to fit"
