@@ -19,7 +19,16 @@ from ..linalg.memory import require
 from .base import likelihoods
 from .choose import Cost, cost_of
 from .gaussian import Frame, GaussianEvaluation
-from .kernels import DiagonalKernel, Kernel, ScalarKernel, contiguous, residual_kernel, row_kernel
+from .kernels import (
+    DiagonalKernel,
+    Kernel,
+    ScalarKernel,
+    contiguous,
+    lower_dot,
+    residual_kernel,
+    row_kernel,
+    symmetric_product,
+)
 from .moments import moment_equations
 from .rows import RowFrame, working_rows
 
@@ -128,17 +137,21 @@ class DenseState:
             I[1, 1] = _square_norm(self.inverse)
             _complete(I, 0, self.theta, inner)
             return I
-        W = la.symmetrize_lower(self.inverse)
+        W = self.inverse
         I = np.zeros((m, m))
-        owners = [(kernel, j) for kernel in self.kernels for j in range(len(kernel.pairs))]
+        owners = self._owners()
         for c, j in enumerate(direct):
             left = _times(W, *owners[j])
             for k in direct[c:]:
                 right = left if k == j else _times(W, *owners[k])
-                I[j, k] = I[k, j] = _trace_of_product(left, right)
+                I[j, k] = I[k, j] = _trace_of_product(W, left, right)
         if free is not None:
             _complete(I, free, self.theta, inner)
         return I
+
+    def _owners(self) -> list[tuple[Kernel, int]]:
+        """The kernel of each parameter, and the parameter's place in it."""
+        return [(kernel, j) for kernel in self.kernels for j in range(len(kernel.pairs))]
 
     def _free_by_identity(self) -> int | None:
         """A parameter whose row follows from Σ_k θ_k tr(V⁻¹V_jV⁻¹V_k) = tr(V⁻¹V_j): the largest kernel's."""
@@ -150,8 +163,7 @@ class DenseState:
         return where
 
     def cross_traces(self) -> Float:
-        owners = [(kernel, j) for kernel in self.kernels for j in range(len(kernel.pairs))]
-        W = la.symmetrize_lower(self.inverse)
+        owners, W = self._owners(), self.inverse
         m = len(owners)
         found = np.empty((m, m))
         for j in range(m):
@@ -159,7 +171,9 @@ class DenseState:
             for k in range(j, m):
                 kernel, where = owners[k]
                 if isinstance(kernel, DiagonalKernel):
-                    value = float(kernel.D[where] @ np.diagonal(left))
+                    value = float(kernel.D[where] @ np.diagonal(W if left is None else left))
+                elif left is None:
+                    value = lower_dot(W, kernel.matrix(where))
                 else:
                     value = float(np.einsum("ij,ij->", left, kernel.matrix(where)))
                 found[j, k] = found[k, j] = value
@@ -186,17 +200,23 @@ def _square_norm(S: Float) -> float:
     return 2.0 * float(np.dot(flat, flat)) - float(diagonal @ diagonal)
 
 
-def _times(W: Float, kernel: Kernel, j: int) -> Float:
-    """V⁻¹V_j."""
+def _times(W: Float, kernel: Kernel, j: int) -> Float | None:
+    """V⁻¹V_j from the lower triangle W of V⁻¹; None stands for V⁻¹ itself (V_j = I)."""
     if isinstance(kernel, DiagonalKernel):
-        return W if np.all(kernel.D[j] == 1.0) else W * kernel.D[j]
-    return W @ kernel.matrix(j)
+        return None if np.all(kernel.D[j] == 1.0) else la.symmetrize_lower(W) * kernel.D[j]
+    return symmetric_product(W, kernel.matrix(j))
 
 
-def _trace_of_product(A: Float, B: Float, block: int = 512) -> float:
-    """tr(A B) = Σ A_ij B_ji, by row blocks so that the transpose stays in cache."""
+def _trace_of_product(W: Float, A: Float | None, B: Float | None, block: int = 512) -> float:
+    """tr(A B), None standing for the symmetric matrix whose lower triangle is W."""
+    if A is None or B is None:
+        M = B if A is None else A
+        if M is None:
+            return _square_norm(W)
+        twice = float(np.einsum("ij,ij->", W, M)) + _trace_of_product(W, W, M)
+        return twice - float(np.diagonal(W) @ np.diagonal(M))
     total = 0.0
-    for start in range(0, len(A), block):
+    for start in range(0, len(A), block):  # so that the transpose stays in cache
         stop = start + block
         total += float(np.einsum("ij,ji->", A[start:stop], B[:, start:stop]))
     return total

@@ -54,6 +54,12 @@ def axpy(alpha: float, A: Float, V: Float) -> None:
         V += alpha * A
 
 
+def symmetric_product(S: Float, A: Float) -> Float:
+    """S A of a symmetric S given by its lower triangle and a symmetric A: one new matrix, no mirrored copy of S."""
+    A = A if A.flags.f_contiguous else A.T  # symmetric: the transpose is A itself, in the order BLAS wants
+    return (blas.ssymm if S.dtype == np.float32 else blas.dsymm)(1.0, S, A, side=0, lower=1)
+
+
 def lower_dot(S: Float, A: Float) -> float:
     """tr(S A) from the lower triangle of a symmetric S (zeros above) and a full symmetric A."""
     S = S if S.flags.f_contiguous else np.asfortranarray(S)
