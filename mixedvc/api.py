@@ -213,7 +213,9 @@ def _run(spec: ModelSpec, estimator: Any, seed: int | None, progress: bool | Non
     began = time.perf_counter()
     likelihood, reason = None, ""
     if "likelihood" in estimator.needs:
-        likelihood, reason = choose(spec, reml=estimator.name != "ml", name=getattr(estimator, "likelihood", None))
+        likelihood, reason = choose(
+            spec, reml=getattr(estimator, "restricted", True), name=getattr(estimator, "likelihood", None)
+        )
     rng = np.random.default_rng(seed)
     with Progress(f"{estimator.name}", show=progress) as bar:
         estimate = estimator.fit(spec, rng=rng, progress=bar, likelihood=likelihood)

@@ -68,7 +68,10 @@ class PointEstimate:
 
 
 class Estimator(Protocol):
-    """A frozen dataclass whose fields are its options; it validates itself."""
+    """A frozen dataclass whose fields are its options; it validates itself.
+
+    One that needs a likelihood says with `restricted` (a class variable or a field) which: REML (True) or ML (False).
+    """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]]  # of "likelihood", "moments", "prior"

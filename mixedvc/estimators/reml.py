@@ -55,6 +55,7 @@ class REML:
     likelihood: str | None = None
 
     name: ClassVar[str] = "reml"
+    restricted: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
     provides: ClassVar[frozenset[str]] = _PROVIDES
 
@@ -70,7 +71,7 @@ class REML:
         likelihood: Likelihood | None = None,
     ) -> PointEstimate:
         """Maximise the restricted likelihood of `spec`; deterministic, `rng` is not used."""
-        return _fit(self, spec, True, progress, likelihood)
+        return _fit(self, spec, progress, likelihood)
 
 
 @estimators.register("ml")
@@ -85,6 +86,7 @@ class ML:
     likelihood: str | None = None
 
     name: ClassVar[str] = "ml"
+    restricted: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
     provides: ClassVar[frozenset[str]] = _PROVIDES
 
@@ -100,7 +102,7 @@ class ML:
         likelihood: Likelihood | None = None,
     ) -> PointEstimate:
         """Maximise the likelihood of `spec`; deterministic, `rng` is not used."""
-        return _fit(self, spec, False, progress, likelihood)
+        return _fit(self, spec, progress, likelihood)
 
 
 def _check_options(tol: float, max_iter: int) -> None:
@@ -111,8 +113,9 @@ def _check_options(tol: float, max_iter: int) -> None:
 
 
 def _fit(
-    options: REML | ML, spec: ModelSpec, reml: bool, progress: Progress | None, likelihood: Likelihood | None
+    options: REML | ML, spec: ModelSpec, progress: Progress | None, likelihood: Likelihood | None
 ) -> PointEstimate:
+    reml = options.restricted
     held = given_parameters(spec, options.fixed_varcomp, "fixed_varcomp")
     begin = given_parameters(spec, options.start, "start")
     reason = ""
