@@ -98,6 +98,45 @@ def _box(term: Term, par: Float, S: Float, label: str, tol: float) -> None:
         assert gain > -tol or at_lower, f"{label}: parameter {j} = {par[j]:.6g} should be smaller ({gain:.3g})"
 
 
+def check_nothing_higher_nearby(spec: ModelSpec, estimate: Any, where: str, *, seed: int = 0, trials: int = 40) -> None:
+    """Second-order condition by trial: no random member of each structure near the estimate has a higher criterion.
+
+    First-order conditions hold at saddles as well.
+    """
+    rng, brute = np.random.default_rng(seed), Brute(spec, bool(estimate.reml))
+    for trial in range(trials):
+        par, offset = np.array(estimate.par), 0
+        for term in spec.all_terms:
+            stop = offset + term.structure.n_par
+            if not estimate.fixed[offset:stop].any():
+                par[offset:stop] = _moved(spec, term, par[offset:stop], 10.0 ** -(1 + trial % 4), rng)
+            offset = stop
+        offset, built = 0, []
+        for term in spec.all_terms:
+            built.append(term.structure.build(par[offset : offset + term.structure.n_par]))
+            offset += term.structure.n_par
+        gain = brute.at(spec.theta(built)).loglik - estimate.loglik
+        assert gain < 1e-6, f"{where}: the criterion is {gain:.3g} higher nearby, at par = {par.tolist()}"
+
+
+def _moved(spec: ModelSpec, term: Term, par: Float, size: float, rng: np.random.Generator) -> Float:
+    """Parameters of a positive semi-definite member of the structure at about `size` from `par`."""
+    lower, upper = term.structure.bounds()
+    unit = _unit_of(spec, term)
+    if term.structure.name == "us":
+        scale = np.sqrt(unit)
+        root = rng.standard_normal((term.k, term.k)) * np.sqrt(size)
+        values, vectors = np.linalg.eigh(term.structure.build(par) / np.outer(scale, scale))
+        half = vectors * np.sqrt(np.maximum(values, 0.0)) + root * np.sqrt(size)
+        return term.structure.start(half @ half.T * np.outer(scale, scale))
+    span = np.where(np.isfinite(upper - lower), 1.0, np.resize(unit, len(par)))
+    moved = np.clip(par + size * span * rng.standard_normal(len(par)), lower, upper)
+    moved = np.where(par <= lower, par + np.abs(moved - par), moved)
+    if not term.structure.linear and (par[:-1] == 0).any():  # the correlation of an effect without variance is free
+        moved[-1] = rng.uniform(lower[-1], upper[-1])
+    return np.clip(moved, lower, upper)
+
+
 def check_consistency(spec: ModelSpec, estimate: Any, where: str) -> None:
     """Fields agree with each other: θ with par, zeros with at_bound and singular, the trace with the criterion."""
     pars = [term.structure.n_par for term in spec.all_terms]

@@ -8,8 +8,9 @@ import pytest
 from mixedvc.errors import BoundaryWarning, ConvergenceWarning
 from mixedvc.estimators import estimators
 from mixedvc.testing import assemble, estimator_checks, kernels, problems
+from mixedvc.testing.brute import Brute
 from mixedvc.testing.checks import balanced_one_way, zero_is_zero
-from mixedvc.testing.optimum import check_consistency, check_optimum, quiet
+from mixedvc.testing.optimum import check_consistency, check_nothing_higher_nearby, check_optimum, quiet
 from tests.tolerances import COMPONENT, IDENTITY, OBJECTIVE
 
 NAMES = estimators.names()
@@ -70,8 +71,6 @@ def test_too_few_iterations_warn_and_are_not_called_converged(name):
 
 @pytest.mark.parametrize("name", ["reml", "ml"])
 def test_without_any_variance_between_groups_the_fit_is_least_squares(name):
-    from mixedvc.testing.brute import Brute
-
     spec = estimator_checks.zero_between_groups()
     with quiet():
         estimate = estimators.get(name)().fit(spec)
@@ -140,3 +139,75 @@ def test_random_models_reach_their_maximum(name):
 @pytest.mark.parametrize("name", MAXIMISERS)
 def test_many_random_models_reach_their_maximum(name):
     assert reaches(name, range(100, 700)) == []
+
+
+SINGULAR = {
+    "intercepts only": [[1.0, 0.0], [0.0, 0.0]],
+    "slopes only": [[0.0, 0.0], [0.0, 0.3]],
+    "correlation one": [[1.0, 0.5], [0.5, 0.25]],
+    "correlation minus one": [[1.0, -0.5], [-0.5, 0.25]],
+    "nothing": [[0.0, 0.0], [0.0, 0.0]],
+}
+
+
+@pytest.mark.parametrize("singular", SINGULAR)
+@pytest.mark.parametrize("name", ["reml", "ml"])
+def test_a_singular_start_is_left_for_the_maximum_inside(name, singular):
+    spec, estimator = problems.bound("slopes"), estimators.get(name)()
+    want = estimator.fit(spec)
+    assert not want.singular
+    estimate = dataclasses.replace(estimator, start={"id": np.array(SINGULAR[singular])}).fit(spec)
+    check_consistency(spec, estimate, singular)
+    check_optimum(spec, estimate, singular)
+    np.testing.assert_allclose(estimate.loglik, want.loglik, **OBJECTIVE)
+
+
+@pytest.mark.parametrize("name", ["reml", "ml"])
+def test_a_scalar_start_at_zero_is_left_for_the_maximum_inside(name):
+    spec, estimator = problems.bound("crossed_weights_offset"), estimators.get(name)()
+    want = estimator.fit(spec)
+    assert not want.singular
+    estimate = dataclasses.replace(estimator, start={"a": 0.0, "b": 0.0}).fit(spec)
+    check_optimum(spec, estimate, "zero start")
+    np.testing.assert_allclose(estimate.loglik, want.loglik, **OBJECTIVE)
+
+
+@pytest.mark.parametrize("problem", problems.names())
+@pytest.mark.parametrize("name", MAXIMISERS)
+def test_nothing_near_the_estimate_is_higher(name, problem):
+    spec = problems.bound(problem)
+    with quiet():
+        estimate = estimators.get(name)().fit(spec)
+    check_nothing_higher_nearby(spec, estimate, problem)
+
+
+@pytest.mark.parametrize("seed", [7, 197, 298])
+def test_a_saddle_of_a_pattern_without_variance_is_left(seed):
+    """Noise; a variance of the pattern touches zero, where its correlation has no slope but the criterion can rise."""
+    rng = np.random.default_rng(seed)
+    basis = np.column_stack([np.ones(40), rng.standard_normal(40)])
+    terms = [
+        assemble.term("g", rng.integers(0, 8, 40), basis=basis, structure="cs"),
+        assemble.term("h", rng.integers(0, 6, 40)),
+    ]
+    spec = assemble.spec(rng.standard_normal(40), np.ones((40, 1)), terms)
+    with quiet():
+        estimate = estimators.get("reml")().fit(spec)
+    check_consistency(spec, estimate, "saddle")
+    check_nothing_higher_nearby(spec, estimate, "saddle", trials=200)
+
+
+@pytest.mark.parametrize("check", [check_optimum, check_nothing_higher_nearby])
+@pytest.mark.parametrize("problem", ["slopes", "slopes_uncorrelated", "autoregressive", "twins"])
+def test_an_estimate_beside_the_maximum_is_caught(problem, check):
+    spec = problems.bound(problem)
+    with quiet():
+        estimate = estimators.get("reml")().fit(spec)
+    par = np.array(estimate.par)
+    par[-1] *= 1.2
+    theta = np.array(estimate.theta)
+    theta[-1] = par[-1]
+    loglik = Brute(spec, True).at(theta).loglik
+    beside = dataclasses.replace(estimate, par=par, theta=theta, loglik=loglik)
+    with pytest.raises(AssertionError, match=r"gradient|higher nearby"):
+        check(spec, beside, problem)
