@@ -569,6 +569,9 @@ def test_099_exchanged_levels_change_the_fingerprint():
     before = Dense(A, names(5)).fingerprint()
     assert Dense(A[np.ix_(swap, swap)], names(5)).fingerprint() != before
     assert Dense(A, names(5)[swap]).fingerprint() != before
+    cov = Dense(A, names(5))
+    A[0, [1, 2]] = A[0, [2, 1]]  # the row keeps its sum
+    assert cov.fingerprint() != before
     W = np.arange(12.0).reshape(4, 3) ** 2
     features = Features(W, names(4))
     before = features.fingerprint()

@@ -208,6 +208,9 @@ def test_numeric_parents_with_gaps_match_whole_numbers():
     assert ped.labels.tolist() == [1, 2, 3]
     assert ped.block()[2].tolist() == [0.5, 0.5, 1.0]
     assert [type(x) for x in ped.labels] == [int, int, int]
+    with pytest.warns(CovarianceWarning, match="founders: 7$"):
+        added = pedigree(table.assign(dam=[np.nan, np.nan, 7.0]))
+    assert {type(x) for x in added.labels} == {int}
 
 
 @pytest.mark.parametrize("library", ["polars", "pyarrow"])
