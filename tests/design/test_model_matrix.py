@@ -13,7 +13,7 @@ import pytest
 from mixedvc.design.bind import bind
 from mixedvc.design.expressions import Evaluator
 from mixedvc.design.random import column_reader
-from mixedvc.errors import RankWarning
+from mixedvc.errors import FormulaError, RankWarning
 from tests.tolerances import OBJECTIVE
 
 HERE = Path(__file__).parent.parent / "reference" / "model_matrix"
@@ -151,3 +151,13 @@ def test_modulo_and_logicals_compute_as_numbers():
     spec = bind("y ~ I(k % 2) + I(flag * x)", data)
     np.testing.assert_allclose(spec.X[:, 1], data["k"] % 2, **OBJECTIVE)
     np.testing.assert_allclose(spec.X[:, 2], data["flag"] * data["x"], **OBJECTIVE)
+
+
+@pytest.mark.parametrize(
+    "text", ["open('pwned', 'w')", "x.__class__", "x[0]", "(lambda: 1)()", "__import__('os')", "np.load(x)", "f'{x}'"]
+)
+def test_the_evaluator_itself_refuses_what_is_not_on_the_list(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FormulaError):
+        Evaluator(column_reader(table("data.csv"))).value(text)
+    assert list(tmp_path.iterdir()) == []
