@@ -209,5 +209,5 @@ def test_an_estimate_beside_the_maximum_is_caught(problem, check):
     theta[-1] = par[-1]
     loglik = Brute(spec, True).at(theta).loglik
     beside = dataclasses.replace(estimate, par=par, theta=theta, loglik=loglik)
-    with pytest.raises(AssertionError, match=r"gradient|higher nearby"):
+    with pytest.raises(AssertionError, match=r"gradient|higher nearby|should be smaller"):
         check(spec, beside, problem)
