@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 
 class MixedVCError(ValueError):
     """Root of all errors raised on purpose by mixedvc."""
@@ -117,3 +120,11 @@ class IdentifiabilityWarning(MixedVCWarning):
 
 class CovarianceWarning(MixedVCWarning):
     """A known covariance whose scale or shape deserves a second look."""
+
+
+def warn(message: str, category: type[MixedVCWarning] = MixedVCWarning) -> None:
+    """Warn so that the warning points at the caller's line outside the package."""
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("mixedvc"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

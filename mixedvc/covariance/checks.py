@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CovarianceError, CovarianceWarning, OptionError
+from .. import errors
+from ..errors import CovarianceError, OptionError
 from ..linalg import dense as la
 from ..linalg.memory import require
 from ..linalg.roots import shifted_cholesky_fails
@@ -245,14 +245,4 @@ def _looks_like_precision(diagonal: Float, sample: Float, at: NDArray[np.intp]) 
 
 def warn(message: str) -> None:
     """A CovarianceWarning that points at the caller's line."""
-    warnings.warn(message, CovarianceWarning, stacklevel=_outside())
-
-
-def _outside() -> int:
-    """Frames up to the first one outside mixedvc."""
-    import sys
-
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("mixedvc"):
-        frame, level = frame.f_back, level + 1
-    return level
+    errors.warn(message, errors.CovarianceWarning)

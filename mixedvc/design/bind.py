@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..covariance.coerce import as_covariance
-from ..errors import BoundaryWarning, DataError, DroppedRowsWarning, OptionError
+from ..errors import BoundaryWarning, DataError, DroppedRowsWarning, OptionError, warn
 from ..formula.parse import expand_dot, parse
 from ..formula.resolve import resolve
 from ..formula.terms import BarTerm, FixedTerm, Formula
@@ -281,7 +280,7 @@ def _fixed(
     check_contrast_names(contrasts, (coder, *coders))
     refuse_bad_cells(coder, values, table.labels)
     if lost:
-        warnings.warn(f"levels without a complete row are dropped: {', '.join(lost)}", DroppedRowsWarning, stacklevel=4)
+        warn(f"levels without a complete row are dropped: {', '.join(lost)}", DroppedRowsWarning)
     X = coder.assemble(values, table.labels)
     kept, aliased = full_rank(X, coder.names, request.rank)
     names = tuple(coder.names[j] for j in kept.tolist())
@@ -300,11 +299,10 @@ def _check_model(
     around = y - y.mean(axis=0)
     for name, r, s in zip(y_names, left.T, around.T, strict=True):
         if (r @ r) <= 1e-24 * (s @ s):
-            warnings.warn(
+            warn(
                 f"the response {name} is an exact linear combination of the fixed effects: the residual variance is 0 "
                 "and standard errors are undefined",
                 BoundaryWarning,
-                stacklevel=4,
             )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import IdentifiabilityError, IdentifiabilityWarning
+from ..errors import IdentifiabilityError, IdentifiabilityWarning, warn
 from ..linalg.columns import least_singular
 from .frames import listed
 from .spec import Term
@@ -178,4 +177,4 @@ def _explained_by_fixed(every: Sequence[Term], index: list[tuple[int, int, int]]
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, IdentifiabilityWarning, stacklevel=5)
+    warn(message, IdentifiabilityWarning)

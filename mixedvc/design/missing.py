@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, DroppedRowsWarning, OptionError
+from ..errors import DataError, DroppedRowsWarning, OptionError, warn
 from .frames import listed
 from .spec import Dropped
 
@@ -58,10 +57,9 @@ def _report(dropped: Dropped, labels: NDArray[Any], missing: str) -> None:
         where = listed(labels[dropped.rows])
         raise DataError(f'missing="fail" and values are missing: {counts}; rows {where}. Fill or drop these rows')
     plural = "row" if dropped.n_given == 1 else "rows"
-    warnings.warn(
+    warn(
         f"{dropped.count} of {dropped.n_given} {plural} left out for missing values: {counts}",
         DroppedRowsWarning,
-        stacklevel=4,
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BindError, OptionError, RankWarning
+from ..errors import BindError, OptionError, RankWarning, warn
 from ..linalg.columns import ColumnRank, column_rank
 from .frames import listed
 
@@ -45,13 +43,12 @@ def full_rank(X: Float, names: tuple[str, ...], rule: str) -> tuple[NDArray[np.i
                 "Leave them out, or let rank='drop' do it"
             )
         what = "column is" if len(found.dropped) == 1 else "columns are"
-        warnings.warn(f"{len(found.dropped)} fixed-effect {what} dropped: {said}{more}", RankWarning, stacklevel=4)
+        warn(f"{len(found.dropped)} fixed-effect {what} dropped: {said}{more}", RankWarning)
     if found.condition > NEAR:
-        warnings.warn(
+        warn(
             f"the fixed-effect columns {listed(names[j] for j in found.weakest)} are nearly collinear (condition "
             f"number {found.condition:.1e}): their coefficients are hardly determined. Centre them or leave one out",
             RankWarning,
-            stacklevel=4,
         )
     return found.kept, tuple(names[j] for j, _, _ in found.dropped)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, DegenerateResponse, IdentifiabilityWarning
+from ..errors import DataError, DegenerateResponse, IdentifiabilityWarning, warn
 from ..formula.terms import Formula
 from .expressions import Categories, Evaluator, names_in
 from .frames import Column, listed
@@ -104,11 +103,10 @@ def weights(request: Request, evaluator: Evaluator, rows: NDArray[np.intp], labe
             f"{f' (and {int(bad.sum()) - 1} more rows)' if bad.sum() > 1 else ''}. Drop rows that should not count"
         )
     if kept.max() > WIDE * kept.min():
-        warnings.warn(
+        warn(
             f"{what} span {kept.max() / kept.min():.0e}: rows of small weight hardly count and the fit is badly "
             "conditioned; check their unit",
             IdentifiabilityWarning,
-            stacklevel=4,
         )
     return kept
 

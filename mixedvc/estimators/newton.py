@@ -8,14 +8,13 @@ criterion is damped.  The iteration ends when the Newton decrement gᵀH⁻¹g o
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import BoundaryWarning, ConvergenceError, ConvergenceWarning
+from ..errors import BoundaryWarning, ConvergenceError, ConvergenceWarning, warn
 from ..likelihood.base import Likelihood
 from ..linalg import dense as la
 from ..progress import Progress
@@ -316,12 +315,10 @@ def estimate_from(ascent: Ascent, at: _Point, converged: bool, message: str, met
         fixed.append(np.full(structure.n_par, held))
         singular = singular or (bool(edge.any()) and not held)
     if not converged:
-        warnings.warn(ConvergenceWarning(f"{method} did not converge: {message}"), stacklevel=4)
+        warn(f"{method} did not converge: {message}", ConvergenceWarning)
     elif singular:
         names = [t.label for t, edge in zip(spec.all_terms, bound, strict=True) if edge.any()]
-        warnings.warn(
-            BoundaryWarning(f"singular fit: a variance is zero or a correlation ±1 in {', '.join(names)}"), stacklevel=4
-        )
+        warn(f"singular fit: a variance is zero or a correlation ±1 in {', '.join(names)}", BoundaryWarning)
     return PointEstimate(
         method=method,
         theta=at.theta,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import BoundaryWarning, DataError, MixedVCWarning, OptionError
+from ..errors import BoundaryWarning, DataError, OptionError, warn
 from ..estimators.base import PointEstimate
 from ..inference import intervals, lrt, ratios
 from ..inference import simulate as draws
@@ -212,7 +212,7 @@ def test_one(fit: PointResults, component: str, method: str) -> lrt.ComponentTes
         warnings.simplefilter("ignore", BoundaryWarning)  # of the smaller model, which nobody asked to see
         estimate = fit.estimator.fit(null)
     if not estimate.converged:
-        warnings.warn(f"the fit without {component!r} did not converge: {estimate.message}", MixedVCWarning, 4)
+        warn(f"the fit without {component!r} did not converge: {estimate.message}")
     if estimate.loglik is None:
         return lrt.component_test(component, fit.llf, np.nan, method)
     return lrt.component_test(component, fit.llf, estimate.loglik, method)
