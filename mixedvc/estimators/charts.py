@@ -124,6 +124,17 @@ class SdChart:
     def curvature(self, score: Float) -> Float:
         return numeric_curvature(self._jacobian_at, self.q, score, self.lower, self.upper)
 
+    def reopened(self) -> list[SdChart]:
+        """Charts with one zero standard deviation opened and other correlations: at zero ρ may have lost its score."""
+        out = []
+        for a in np.flatnonzero(self.q[:-1] == 0.0):
+            for rho in (0.9 * self.lower[-1], 0.0, 0.9 * self.upper[-1]):
+                for size in (0.3, 0.1, 0.03):
+                    q = self.q.copy()
+                    q[a], q[-1] = size, rho
+                    out.append(SdChart(self.structure, q))
+        return out
+
     def moved(self, q: Float) -> SdChart:
         sd = np.where(q[:-1] < 1e-5, 0.0, q[:-1])  # scaled: a variance of 1e-10 of the response's is zero
         return SdChart(self.structure, np.append(sd, q[-1]))

@@ -202,7 +202,7 @@ class Ascent:
                 at = before
             if decrement >= max(self.tol, 1e-7):
                 return at, False, f"no step raises the criterion (decrement {decrement:.1e})"
-            released = self._release(at) or self._leave_saddle(at)
+            released = self._release(at) or self._leave_saddle(at) or self._reopen(at)
             if released is None:
                 return at, True, "Newton decrement below tolerance" if decrement < self.tol else "rounding limit"
             at = released
@@ -228,6 +228,17 @@ class Ascent:
             value = self.loglik(theta)
             if value > at.loglik + 1e-9 * max(1.0, abs(at.loglik)):
                 return self.point(charts, theta, value)
+        return None
+
+    def _reopen(self, at: _Point) -> _Point | None:
+        """A higher point with a zero standard deviation of a patterned Σ opened; None where all lie lower."""
+        for i, chart in enumerate(at.charts):
+            for other in chart.reopened() if isinstance(chart, SdChart) else ():
+                charts = [*at.charts[:i], other, *at.charts[i + 1 :]]
+                theta = self.theta(charts)
+                value = self.loglik(theta)
+                if value > at.loglik + 1e-9 * max(1.0, abs(at.loglik)):
+                    return self.point(charts, theta, value)
         return None
 
     @staticmethod
@@ -257,7 +268,10 @@ def _solve(gradient: Float, plain: Float, curved: Float, low: Float, high: Float
     """Hessian to use, and the decrement gᵀd of its undamped step inside the box."""
     if not len(gradient):
         return plain, 0.0
-    H = _positive(plain, curved)
+    held = ((low >= 0.0) & (gradient <= 0.0)) | ((high <= 0.0) & (gradient >= 0.0))
+    free = np.ix_(~held, ~held)
+    H = np.diag(np.maximum(np.diagonal(plain), 1e-8))  # coordinates that a bound holds do not bend the others
+    H[free] = _positive(plain[free], curved[free])
     H = H + 1e-12 * np.diag(np.maximum(np.diagonal(H), 1e-12))
     return H, float(gradient @ box_step(H, gradient, low, high))
 
@@ -283,6 +297,8 @@ def _scaled_eigh(H: Float, plain: Float) -> tuple[Float, Float, Float]:
 
 def _positive(plain: Float, curved: Float) -> Float:
     """The curved Hessian, with the size of its curvature in the directions where it bends upward (saddles repel)."""
+    if not len(plain):
+        return plain
     values, vectors, scale = _scaled_eigh(curved, plain)
     if values[0] > 1e-9:
         return curved
