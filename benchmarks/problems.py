@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,10 @@ import mixedvc as mv
 
 @dataclass(frozen=True)
 class Problem:
-    """What is timed (`run` returns the objective reached), and the floor it is held against, if there is one."""
+    """What is timed (`run` returns the objective reached), and the floor it is held against, if there is one.
+
+    A floor that returns a float has timed itself.
+    """
 
     run: Callable[[], Any]
     floor: Callable[[], Any] | None = None
@@ -102,12 +106,16 @@ def two_kernels_2000() -> Problem:
         e = likelihood.at(np.array([0.3, 0.2, 0.5]) * (1 + 1e-6 * count[0]))
         return float(e.loglik + 0 * (e.score.sum() + e.average_information.sum()))
 
-    def floor() -> None:
-        V = np.asfortranarray(0.3 * K1 + 0.2 * K2 + 0.5 * np.eye(n))
-        L = lapack.dpotrf(V, lower=1, overwrite_a=1)[0]
-        lapack.dpotri(L, lower=1, overwrite_c=1)
+    V = np.asfortranarray(0.3 * K1 + 0.2 * K2 + 0.5 * np.eye(n))
 
-    return Problem(run, floor, "V + potrf + potri", 1.5, "criterion, score and average information at one θ")
+    def floor() -> float:
+        work = V.copy(order="F")
+        began = time.perf_counter()  # the copy is not part of the floor
+        L = lapack.dpotrf(work, lower=1, clean=0, overwrite_a=1)[0]
+        lapack.dpotri(L, lower=1, overwrite_c=1)
+        return time.perf_counter() - began
+
+    return Problem(run, floor, "potrf + potri", 1.5, "criterion, score and average information at one θ")
 
 
 def two_kernels_2000_fit() -> Problem:

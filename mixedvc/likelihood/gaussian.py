@@ -132,18 +132,24 @@ class GaussianEvaluation:
     # ---- derivatives ----------------------------------------------------------------------------------------
 
     @cached_property
+    def _applied(self) -> Float:
+        """(m, n', p + 1) V_j [V⁻¹Q, Py]: one pass over every V_j."""
+        H, _, _, Py = self._solved
+        return self.state.apply(np.column_stack([H, Py]))
+
+    @property
     def _VPy(self) -> Float:
         """(n', m) V_j P y."""
-        return self.state.apply(self._solved[3][:, None])[:, :, 0].T
+        return self._applied[:, :, -1].T
 
     @cached_property
     def quad(self) -> Float:
         return self._solved[3] @ self._VPy
 
-    @cached_property
+    @property
     def _VH(self) -> Float:
         """(m, n', p) V_j V⁻¹ Q."""
-        return self.state.apply(self._solved[0])
+        return self._applied[:, :, :-1]
 
     @cached_property
     def _HVH(self) -> Float:
