@@ -18,13 +18,14 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TraceRow:
-    """One evaluation of an iteration: where, how high, how far from the end."""
+    """One evaluation of an iteration: where, how high, how far from the end, and whether it went on from there."""
 
     iteration: int
     theta: Float
     loglik: float
     decrement: float  # Newton decrement gᵀH⁻¹g over the free coordinates; NaN where an estimator has none
     step: float  # step length taken to get here (1 = full)
+    accepted: bool = True  # False: tried and left, its decrement is NaN (−∞ where V is not positive definite)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class Ascent:
     max_iter: int
     progress: Progress | None = None
     rounding: float = 1e-11  # relative rounding error of a log-likelihood
-    rows: list[TraceRow] = field(default_factory=list)
+    rows: list[TraceRow] = field(default_factory=list)  # accepted
+    visited: list[TraceRow] = field(default_factory=list)  # all, in order
     evaluations: int = 0
 
     # ---- evaluation -----------------------------------------------------------------------------------------
@@ -152,6 +153,7 @@ class Ascent:
                 charts = [c.moved(x) for c, x in zip(at.charts, pieces, strict=True)]
                 kept = self._same(charts, pieces, theta)
                 return self.point(charts, *((theta, value) if kept else ())), decrement
+            self._reject(theta, value)
             self._damping = max(4.0 * self._damping, 0.25)
         self._damping = 0.0
         return at, decrement
@@ -183,8 +185,13 @@ class Ascent:
     _observed: bool = False
     _damping: float = 0.0
 
+    def _reject(self, theta: Float, value: float) -> None:
+        length = 1.0 / (1.0 + self._damping)
+        self.visited.append(TraceRow(len(self.rows), theta, value, float("nan"), length, accepted=False))
+
     def _record(self, at: _Point, decrement: float) -> None:
         self.rows.append(TraceRow(len(self.rows), at.theta, at.loglik, decrement, self._length))
+        self.visited.append(self.rows[-1])
         if self.progress is not None:
             self.progress.step(loglik=f"{at.loglik:.6f}")
 
@@ -228,6 +235,7 @@ class Ascent:
             value = self.loglik(theta)
             if value > at.loglik + 1e-9 * max(1.0, abs(at.loglik)):
                 return self.point(charts, theta, value)
+            self._reject(theta, value)
         return None
 
     def _reopen(self, at: _Point) -> _Point | None:
@@ -239,6 +247,7 @@ class Ascent:
                 value = self.loglik(theta)
                 if value > at.loglik + 1e-9 * max(1.0, abs(at.loglik)):
                     return self.point(charts, theta, value)
+                self._reject(theta, value)
         return None
 
     @staticmethod
@@ -260,6 +269,7 @@ class Ascent:
                     value = self.loglik(theta)
                     if value > at.loglik:
                         return self.point(charts, theta, value)
+                    self._reject(theta, value)
             start = stop
         return None
 
@@ -347,7 +357,7 @@ def estimate_from(ascent: Ascent, at: _Point, converged: bool, message: str, met
         converged=converged,
         n_evaluations=ascent.evaluations,
         message=message,
-        trace=tuple(ascent.rows),
+        trace=tuple(ascent.visited),
         likelihood=ascent.likelihood.name,
     )
 

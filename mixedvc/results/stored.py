@@ -143,7 +143,9 @@ def _close(stored: Array, made: Array) -> bool:
 def _unpack_estimate(values: dict[str, Any]) -> PointEstimate:
     columns = values.pop("trace")
     rows = zip(*(columns[field.name] for field in fields(TraceRow)), strict=True)
-    trace = tuple(TraceRow(int(i), np.array(theta), float(ll), float(d), float(s)) for i, theta, ll, d, s in rows)
+    trace = tuple(
+        TraceRow(int(i), np.array(theta), float(ll), float(d), float(s), bool(on)) for i, theta, ll, d, s, on in rows
+    )
     return PointEstimate(**values, trace=trace)
 
 

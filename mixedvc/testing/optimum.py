@@ -171,7 +171,7 @@ def _zeros(spec: ModelSpec, estimate: Any, where: str) -> None:
 
 
 def _trace(spec: ModelSpec, estimate: Any, where: str) -> None:
-    rows = estimate.trace
+    rows = [row for row in estimate.trace if row.accepted]
     assert len(rows) > 0, f"{where}: no trace"
     assert estimate.n_evaluations >= len(rows), f"{where}: fewer evaluations than rows of the trace"
     brute = Brute(spec, bool(estimate.reml))

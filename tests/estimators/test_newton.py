@@ -49,12 +49,20 @@ def test_the_first_steps_of_reml_are_those_of_plain_dense_algebra():
     assert fit.trace[-1].decrement < REML().tol
 
 
-def test_the_trace_rises_and_ends_at_the_estimate():
-    fit = ML().fit(mv.model("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy")))
-    values = [row.loglik for row in fit.trace]
-    assert np.all(np.diff(values) >= -1e-9)
-    np.testing.assert_allclose(fit.trace[-1].theta, fit.theta, **IDENTITY)
-    np.testing.assert_allclose(values[-1], fit.loglik, **IDENTITY)
+def test_the_trace_holds_every_evaluation_rises_and_ends_at_the_estimate():
+    spec = mv.model("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
+    bad_start = {"Subject": [[1e-4, 0.0], [0.0, 1e-4]], "residual": 20.0}
+    for options in ({}, {"start": bad_start}):
+        fit = ML(**options).fit(spec)
+        accepted = [row for row in fit.trace if row.accepted]
+        values = [row.loglik for row in accepted]
+        assert np.all(np.diff(values) >= -1e-9)
+        np.testing.assert_allclose(accepted[-1].theta, fit.theta, **IDENTITY)
+        np.testing.assert_allclose(values[-1], fit.loglik, **IDENTITY)
+        assert len(fit.trace) == fit.n_evaluations
+        for row in fit.trace:
+            np.testing.assert_allclose(row.loglik, choose(spec, reml=False)[0].at(row.theta).loglik, **OBJECTIVE)
+    assert not all(row.accepted for row in fit.trace)
 
 
 def test_large_dense_fits_start_in_single_precision_and_end_where_the_others_do(monkeypatch):
