@@ -200,19 +200,20 @@ class Ascent:
     def run(self, charts: list[Chart]) -> tuple[_Point, bool, str]:
         """Iterate from the charts' coordinates to the maximum."""
         at = self.point(charts)
-        for _ in range(self.max_iter):
-            before = at
-            at, decrement = self.step(at)
-            if at is not before:
-                if not self._flat():
+        try:
+            for _ in range(self.max_iter):
+                after, decrement = self.step(at)
+                if after is not at and not self._flat():
+                    at = after
                     continue
-                at = before
-            if decrement >= max(self.tol, 1e-7):
-                return at, False, f"no step raises the criterion (decrement {decrement:.1e})"
-            released = self._release(at) or self._leave_saddle(at) or self._reopen(at)
-            if released is None:
-                return at, True, "Newton decrement below tolerance" if decrement < self.tol else "rounding limit"
-            at = released
+                if decrement >= max(self.tol, 1e-7):
+                    return at, False, f"no step raises the criterion (decrement {decrement:.1e})"
+                released = self._release(at) or self._leave_saddle(at) or self._reopen(at)
+                if released is None:
+                    return at, True, "Newton decrement below tolerance" if decrement < self.tol else "rounding limit"
+                at = released
+        except KeyboardInterrupt:
+            return at, False, f"interrupted after {len(self.rows)} iterations; the numbers are those of the last one"
         return at, False, f"stopped after {self.max_iter} iterations (decrement {self.rows[-1].decrement:.1e})"
 
     def _leave_saddle(self, at: _Point) -> _Point | None:

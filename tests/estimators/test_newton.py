@@ -198,3 +198,31 @@ def test_components_can_be_held():
     likelihood = choose(spec)[0]
     values = [likelihood.at(np.append(fit.theta[:3], g)).loglik for g in grid]
     assert values[1] > max(values[0], values[2])
+
+
+class Interrupted:
+    """A likelihood whose user loses patience at the evaluation `at_most`."""
+
+    def __init__(self, inner, at_most):
+        self.inner, self.left = inner, at_most
+        self.name, self.spec, self.reml = inner.name, inner.spec, inner.reml
+
+    def at(self, theta):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.inner.at(theta)
+
+    def moments(self):
+        return self.inner.moments()
+
+
+def test_an_interrupted_fit_keeps_what_it_has():
+    spec = mv.model("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
+    start = {"Subject": [[1.0, 0.0], [0.0, 1.0]], "residual": 5000.0}
+    likelihood = choose(spec)[0]
+    with pytest.warns(mv.errors.ConvergenceWarning, match=r"interrupted after [2-9] iterations"):
+        fit = REML(start=start).fit(spec, likelihood=Interrupted(likelihood, 7))
+    assert not fit.converged
+    np.testing.assert_allclose(fit.loglik, likelihood.at(fit.theta).loglik, **OBJECTIVE)
+    assert fit.loglik > fit.trace[0].loglik
