@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..linalg import dense as la
 from ..linalg.memory import require
+from ..linalg.pool import Pool
 from .base import likelihoods
 from .choose import Cost, cost_of
 from .gaussian import Frame, GaussianEvaluation
@@ -24,6 +25,7 @@ from .kernels import (
     Kernel,
     ScalarKernel,
     contiguous,
+    dot,
     lower_dot,
     residual_kernel,
     row_kernel,
@@ -40,13 +42,17 @@ class DenseState:
     """V(θ) factorised by Cholesky.
 
     `kernels` are the terms' operators, the residual last; `extra` counts directions outside the coordinates in
-    which V = σ_e² I and neither y nor X has a component (compressed coordinates).
+    which V = σ_e² I and neither y nor X has a component (compressed coordinates).  The factors live in arrays of
+    `pool`, which go to the next state when this one is no longer referenced.
     """
 
-    def __init__(self, kernels: Sequence[Kernel], theta: Float, n: int, extra: int = 0, dtype: type = np.float64):
+    def __init__(self, kernels: Sequence[Kernel], theta: Float, pool: Pool, extra: int = 0):
+        n = pool.n
         self.kernels, self.theta, self.n, self.extra = kernels, theta, n, extra
         self._parts = _split(kernels, theta)
-        V: Float = np.zeros((n, n), order="F", dtype=dtype)
+        self._loan = pool.lend(self)
+        V = self._loan.take()
+        V.fill(0.0)
         for kernel, part in zip(kernels, self._parts, strict=True):
             kernel.add_to(V, part)
         self.L = la.cholesky(V, overwrite=True)
@@ -66,14 +72,14 @@ class DenseState:
 
     @cached_property
     def _L_inverse(self) -> Float:
-        return la.triangular_inverse(self.L)
+        return la.triangular_inverse(self._loan.copy(self.L), overwrite=True)
 
     @cached_property
     def inverse(self) -> Float:
         """Lower triangle of V⁻¹, zeros above."""
         if "_L_inverse" in self.__dict__:
             return la.inverse_from_triangular(self.__dict__.pop("_L_inverse"))
-        return la.cholesky_inverse(self.L)
+        return la.cholesky_inverse(self._loan.copy(self.L), overwrite=True)
 
     @property
     def _single(self) -> bool:
@@ -189,15 +195,15 @@ def _split(kernels: Sequence[Kernel], theta: Float) -> list[Float]:
 def _sum_of_squares(flat: Float, block: int = 1 << 18) -> float:
     """Σ a², accumulated in double precision whatever the precision of a."""
     if flat.dtype == np.float64:
-        return float(np.dot(flat, flat))
+        return dot(flat, flat)
     pieces = (flat[i : i + block].astype(np.float64) for i in range(0, len(flat), block))
-    return float(sum(np.dot(piece, piece) for piece in pieces))
+    return sum(dot(piece, piece) for piece in pieces)
 
 
 def _square_norm(S: Float) -> float:
     """‖A‖² of a symmetric A given by its lower triangle."""
     flat, diagonal = contiguous(S), np.diagonal(S)
-    return 2.0 * float(np.dot(flat, flat)) - float(diagonal @ diagonal)
+    return 2.0 * dot(flat, flat) - float(diagonal @ diagonal)
 
 
 def _times(W: Float, kernel: Kernel, j: int) -> Float | None:
@@ -237,7 +243,8 @@ class DenseLikelihood:
         self, spec: ModelSpec, reml: bool, frame: Frame, kernels: Sequence[Kernel], name: str, dtype: type = np.float64
     ):
         self.spec, self.reml, self.name = spec, reml, name
-        self._frame, self._kernels, self._dtype = frame, kernels, dtype
+        self._frame, self._kernels = frame, kernels
+        self._pool = Pool(len(frame.y), dtype)
         self._last: GaussianEvaluation | None = None
 
     def at(self, theta: Float) -> GaussianEvaluation:
@@ -245,7 +252,7 @@ class DenseLikelihood:
         if self._last is not None and np.array_equal(self._last.theta, theta):
             return self._last
         self._last = None  # its factors make room for the new ones
-        state = DenseState(self._kernels, theta, len(self._frame.y), self._frame.extra, self._dtype)
+        state = DenseState(self._kernels, theta, self._pool, self._frame.extra)
         self._last = GaussianEvaluation(self._frame, state, theta, self.reml)
         return self._last
 
@@ -291,7 +298,7 @@ def _diagonal(kernel: Kernel, j: int) -> Float:
 def _dot(A: Float, B: Float) -> float:
     """⟨A, B⟩ of two symmetric matrices: one pass along memory where both are contiguous."""
     if all(M.flags.c_contiguous or M.flags.f_contiguous for M in (A, B)):
-        return float(np.dot(contiguous(A), contiguous(B)))
+        return dot(contiguous(A), contiguous(B))
     return float(np.einsum("ij,ij->", A, B))
 
 

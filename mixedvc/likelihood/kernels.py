@@ -54,6 +54,23 @@ def axpy(alpha: float, A: Float, V: Float) -> None:
         V += alpha * A
 
 
+def dot(a: Float, b: Float) -> float:
+    """Σ a_i b_i by scipy's BLAS.
+
+    numpy brings a BLAS of its own, whose threads keep spinning for a while after a call and slow the LAPACK calls of
+    scipy's that follow; the large products of a likelihood therefore all go to one library.
+    """
+    return float((blas.sdot if a.dtype == np.float32 else blas.ddot)(a, b))
+
+
+def times(K: Float, U: Float) -> Float:
+    """K U of a symmetric K and few columns U, by scipy's BLAS."""
+    if not (K.flags.c_contiguous or K.flags.f_contiguous):
+        return K @ U
+    A = K if K.flags.f_contiguous else K.T
+    return (blas.sgemm if K.dtype == np.float32 else blas.dgemm)(1.0, A, U)
+
+
 def symmetric_product(S: Float, A: Float) -> Float:
     """S A of a symmetric S given by its lower triangle and a symmetric A: one new matrix, no mirrored copy of S."""
     A = A if A.flags.f_contiguous else A.T  # symmetric: the transpose is A itself, in the order BLAS wants
@@ -65,7 +82,7 @@ def lower_dot(S: Float, A: Float) -> float:
     S = S if S.flags.f_contiguous else np.asfortranarray(S)
     A = A if (A.flags.c_contiguous or A.flags.f_contiguous) else np.ascontiguousarray(A)
     # A symmetric: its transpose in memory is itself, so both run along the same vector
-    twice = 2.0 * float(np.dot(contiguous(S), contiguous(A)))
+    twice = 2.0 * dot(contiguous(S), contiguous(A))
     return twice - float(np.einsum("ii,ii->", S, A))
 
 
@@ -84,7 +101,7 @@ class ScalarKernel:
         return np.array([lower_dot(S, self.K)])
 
     def apply(self, U: Float) -> Float:
-        return (self.K @ U.astype(self.K.dtype, copy=False))[None]
+        return times(self.K, U.astype(self.K.dtype, copy=False))[None]
 
     def matrix(self, j: int) -> Float:
         return self.K
@@ -142,7 +159,7 @@ class HadamardKernel:
 
     def apply(self, U: Float) -> Float:
         n, k = self.M.shape
-        BU = np.stack([self.B @ (self.M[:, a, None] * U).astype(self.B.dtype, copy=False) for a in range(k)])
+        BU = np.stack([times(self.B, (self.M[:, a, None] * U).astype(self.B.dtype, copy=False)) for a in range(k)])
         out = np.empty((len(self.pairs), n, U.shape[1]))
         for j, (a, b) in enumerate(self.pairs):
             out[j] = self.M[:, a, None] * BU[b]
@@ -178,7 +195,7 @@ class ExplicitKernel:
         return np.array([lower_dot(S, matrix) for matrix in self.V])
 
     def apply(self, U: Float) -> Float:
-        return np.stack([matrix @ U.astype(matrix.dtype, copy=False) for matrix in self.V])
+        return np.stack([times(matrix, U.astype(matrix.dtype, copy=False)) for matrix in self.V])
 
     def matrix(self, j: int) -> Float:
         return self.V[j]

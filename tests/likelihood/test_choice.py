@@ -85,3 +85,24 @@ def test_a_response_of_the_wrong_length_or_with_holes_is_refused():
         likelihood.with_response(np.ones(3))
     with pytest.raises(MixedVCError, match="not finite in row 2"):
         likelihood.with_response(np.where(np.arange(60) == 2, np.nan, 1.0))
+
+
+def test_factors_of_an_evaluation_still_held_are_never_overwritten():
+    likelihood = choose(kernel_spec(), name="dense")[0]
+    held = likelihood.at(np.array([0.5, 0.5]))
+    before = held.state.L.copy(), held.state.inverse.copy(), held.score.copy()
+    for k in range(4):
+        likelihood.at(np.array([0.1 + k, 0.5])).score.sum()
+    np.testing.assert_array_equal(held.state.L, before[0])
+    np.testing.assert_array_equal(held.state.inverse, before[1])
+    np.testing.assert_allclose(likelihood.at(np.array([0.5, 0.5])).score, before[2], **IDENTITY)
+
+
+def test_arrays_that_nobody_holds_are_used_again():
+    likelihood = choose(kernel_spec(), name="dense")[0]
+    first = likelihood.at(np.array([0.5, 0.5])).state
+    first.traces()
+    addresses = {array.ctypes.data for array in first._loan.arrays}
+    del first
+    likelihood.at(np.array([0.6, 0.5])).state.traces()
+    assert {array.ctypes.data for array in likelihood._last.state._loan.arrays} == addresses
