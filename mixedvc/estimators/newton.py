@@ -8,6 +8,7 @@ criterion is damped.  The iteration ends when the Newton decrement gᵀH⁻¹g o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,6 +53,9 @@ class Ascent:
     rows: list[TraceRow] = field(default_factory=list)  # accepted
     visited: list[TraceRow] = field(default_factory=list)  # all, in order
     evaluations: int = 0
+    _length: float = 1.0  # of the last step, 1 where it was not damped
+    _damping: float = 0.0
+    _observed: bool = False  # whether the observed information has taken over
 
     # ---- evaluation -----------------------------------------------------------------------------------------
 
@@ -121,8 +125,7 @@ class Ascent:
         for _ in range(12):
             gradient, H, decrement, q, low, high = self._problem(at)
             if decrement < near:
-                ahead = self._split(at.charts, q + box_step(H, gradient, low, high))
-                return [c.moved(x) for c, x in zip(at.charts, ahead, strict=True)]
+                return self._moved(at.charts, q + box_step(H, gradient, low, high))
             before, (at, _) = at, self.step(at)
             if at is before:
                 break
@@ -181,10 +184,6 @@ class Ascent:
         elif gain < 0.2 and attempt == 0:
             self._damping = max(2.0 * self._damping, 0.1)
 
-    _length: float = 1.0
-    _observed: bool = False
-    _damping: float = 0.0
-
     def _reject(self, theta: Float, value: float) -> None:
         length = 1.0 / (1.0 + self._damping)
         self.visited.append(TraceRow(len(self.rows), theta, value, float("nan"), length, accepted=False))
@@ -225,31 +224,27 @@ class Ascent:
         if values[0] > -1e-5:
             return None
         q = np.concatenate([chart.q for chart in at.charts])
-        for length in (1.0, -1.0, 0.1, -0.1, 0.01, -0.01):
-            charts = [
-                c.moved(x)
-                for c, x in zip(
-                    at.charts, self._split(at.charts, self._inside(at, q + length * scale * vectors[:, 0])), strict=True
-                )
-            ]
+        lengths = (1.0, -1.0, 0.1, -0.1, 0.01, -0.01)
+        points = (self._inside(at, q + length * scale * vectors[:, 0]) for length in lengths)
+        return self._first_higher(at, (self._moved(at.charts, point) for point in points))
+
+    def _reopen(self, at: _Point) -> _Point | None:
+        """A higher point with a zero standard deviation of a patterned Σ opened; None where all lie lower."""
+        found = ((i, other) for i, c in enumerate(at.charts) if isinstance(c, SdChart) for other in c.reopened())
+        return self._first_higher(at, ([*at.charts[:i], other, *at.charts[i + 1 :]] for i, other in found))
+
+    def _first_higher(self, at: _Point, candidates: Iterable[list[Chart]]) -> _Point | None:
+        """The first of `candidates` that lies higher by more than rounding; the others are recorded as tried."""
+        for charts in candidates:
             theta = self.theta(charts)
             value = self.loglik(theta)
-            if value > at.loglik + 1e-9 * max(1.0, abs(at.loglik)):
+            if value > at.loglik + 100 * self._noise(at.loglik):
                 return self.point(charts, theta, value)
             self._reject(theta, value)
         return None
 
-    def _reopen(self, at: _Point) -> _Point | None:
-        """A higher point with a zero standard deviation of a patterned Σ opened; None where all lie lower."""
-        for i, chart in enumerate(at.charts):
-            for other in chart.reopened() if isinstance(chart, SdChart) else ():
-                charts = [*at.charts[:i], other, *at.charts[i + 1 :]]
-                theta = self.theta(charts)
-                value = self.loglik(theta)
-                if value > at.loglik + 1e-9 * max(1.0, abs(at.loglik)):
-                    return self.point(charts, theta, value)
-                self._reject(theta, value)
-        return None
+    def _moved(self, charts: list[Chart], q: Float) -> list[Chart]:
+        return [chart.moved(x) for chart, x in zip(charts, self._split(charts, q), strict=True)]
 
     @staticmethod
     def _inside(at: _Point, q: Float) -> Float:
@@ -259,20 +254,16 @@ class Ascent:
 
     def _release(self, at: _Point) -> _Point | None:
         """Give a singular Σ a rank back where the dual condition asks for it."""
+        released = []
         start = 0
         for i, chart in enumerate(at.charts):
             stop = start + len(chart.structure.pairs)
             if isinstance(chart, FaceChart):
                 found = chart.release(at.score[start:stop], at.information[start:stop, start:stop])
                 if found is not None and found[1] > max(100 * self.tol, 1e-9):
-                    charts = [*at.charts[:i], found[0], *at.charts[i + 1 :]]
-                    theta = self.theta(charts)
-                    value = self.loglik(theta)
-                    if value > at.loglik:
-                        return self.point(charts, theta, value)
-                    self._reject(theta, value)
+                    released.append([*at.charts[:i], found[0], *at.charts[i + 1 :]])
             start = stop
-        return None
+        return self._first_higher(at, released)
 
 
 def _solve(gradient: Float, plain: Float, curved: Float, low: Float, high: Float) -> tuple[Float, float]:
