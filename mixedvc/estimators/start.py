@@ -49,7 +49,7 @@ def units_of(spec: ModelSpec, variance: float) -> Units:
     sizes = []
     for term in spec.all_terms:
         diagonal = term.covariance.diagonal(term.positions)[term.codes]
-        size = np.sqrt(np.mean(term.basis**2 * diagonal[:, None], axis=0))
+        size = np.sqrt(np.maximum(np.mean(term.basis**2 * diagonal[:, None], axis=0), 0.0))
         structure = term.structure
         if not structure.linear and structure.n_par <= structure.k:
             # D Σ D stays in a family with one common variance only where D is a multiple of the identity

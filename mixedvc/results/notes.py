@@ -37,9 +37,20 @@ def _errors(fit: PointResults, interval: str, information: str | None) -> list[s
     how = [names[interval]] if "variance" in kinds else []
     how += ["Wald for covariances"] if "covariance" in kinds else []
     how += ["Fisher's z for correlations"] if "correlation" in kinds else []
+    barely = [
+        p.name
+        for p, se, v in zip(parameters(fit.spec), cov.se, fit.estimate.par, strict=True)
+        if p.kind == "variance" and se > v
+    ]
     costly = information is None and fit.information == "auto" and cov.kind == "average"
     why = " (the expected one takes long here; information='expected' asks for it)" if costly else ""
-    return [f"Standard errors of variances: {cov.kind} information{why}. Intervals: {', '.join(how)}."]
+    found = [f"Standard errors of variances: {cov.kind} information{why}. Intervals: {', '.join(how)}."]
+    if barely and interval == "chi2":
+        found.append(
+            f"The data hardly inform {', '.join(barely)}: the standard error exceeds the estimate, and the upper limit "
+            "may be any large number."
+        )
+    return found
 
 
 def _tests(fit: PointResults, df: str) -> list[str]:

@@ -244,3 +244,15 @@ def test_coefficients_take_their_decimals_from_the_error():
 def test_long_names_keep_both_ends():
     assert shorten("abcdefghij", 10) == "abcdefghij"
     assert shorten("abcdefghijk", 7) == "abcd…jk"
+
+
+def test_a_variance_that_the_data_hardly_inform_is_named():
+    rng = np.random.default_rng(2)
+    n = 120
+    W, ids = rng.standard_normal((n, 300)), [f"i{k}" for k in range(n)]
+    K = W @ W.T / 300
+    data = pd.DataFrame({"y": np.linalg.cholesky(K) @ rng.standard_normal(n), "id": ids})
+    fit = mv.fit("y ~ 1 + (1 | id:A)", data, cov={"A": (K, ids)})
+    assert fit.varcomp["se"].iloc[1] > fit.varcomp["variance"].iloc[1]
+    assert "hardly inform Residual" in " ".join(str(fit.summary()).split())
+    assert "hardly inform" not in str(mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff")).summary())
