@@ -64,7 +64,7 @@ class PointResults:
 
     @cached_property
     def _evaluator(self) -> Likelihood:
-        return choose(self.spec)[0] if self.likelihood is None else self.likelihood
+        return self.likelihood or choose(self.spec, reml=self.estimate.reml is not False)[0]
 
     @cached_property
     def _repeated(self) -> Likelihood:

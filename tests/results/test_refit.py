@@ -58,3 +58,11 @@ def test_refits_decompose_once(data):
     one, two = first.refit(data["y"].to_numpy() + 1.0), first.refit(2.0 * data["y"].to_numpy())
     assert first._repeated is kept
     assert one.likelihood._frame.U is two.likelihood._frame.U is kept._frame.U
+
+
+def test_results_without_a_likelihood_evaluate_the_one_that_was_fitted(data):
+    fit = mv.fit("y ~ x + (1 | group)", data, method="ml")
+    alone = type(fit)(fit.spec, fit.estimate, None, fit.estimator)
+    assert alone.evaluation.reml is False
+    np.testing.assert_allclose(alone.evaluation.loglik, fit.llf, **OBJECTIVE)
+    np.testing.assert_allclose(alone.varcomp["se"], fit.varcomp["se"], **PARAMETER)
