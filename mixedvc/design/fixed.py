@@ -13,7 +13,7 @@ from ..errors import BindError, DataError, OptionError
 from ..linalg import memory as memory_limits
 from .contrasts import Contrast, coding
 from .expressions import Categories, Evaluator, Value, names_in
-from .frames import labels_of, listed, nearest
+from .frames import listed, nearest
 from .missing import refuse_infinite
 
 Float = NDArray[np.float64]
@@ -254,8 +254,3 @@ def _term_names(term: tuple[str, ...], full: tuple[bool, ...], variables: Mappin
         own = variables[text].names(dummies)
         names = [f"{left}:{right}" if place else right for right in own for left in names]
     return names if term else ["Intercept"]
-
-
-def group_value(evaluator: Evaluator, name: str) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
-    """Codes and levels of a grouping column."""
-    return labels_of(evaluator.column(name))

@@ -79,7 +79,7 @@ def check_components(terms: Sequence[Term], residual: Term, Q: Float) -> None:
     images = np.stack([_apply(every[i], a, b, both) for i, a, b in index])
     _refuse_zero(every, index, images[:, :, :probes])
     seen = images[:, :, probes:] - np.einsum("np,mpc->mnc", Q, np.einsum("np,mnc->mpc", Q, images[:, :, probes:]))
-    if not _dependent(every, index, images[:, :, :probes], by_reml=False):
+    if not _dependent(every, index, images[:, :, :probes]):
         _explained_by_fixed(every, index, images[:, :, probes:], seen)
 
 
@@ -122,7 +122,7 @@ def _refuse_zero(every: Sequence[Term], index: list[tuple[int, int, int]], image
         )
 
 
-def _dependent(every: Sequence[Term], index: list[tuple[int, int, int]], images: Float, by_reml: bool) -> bool:
+def _dependent(every: Sequence[Term], index: list[tuple[int, int, int]], images: Float) -> bool:
     """Whether components are (nearly) linearly dependent; raises or warns if so."""
     flat = images.reshape(len(index), -1)
     lengths = np.sqrt((flat**2).sum(axis=1))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..covariance.base import Covariance, Positions
 from ..structures.base import Structure
+from .families import row_families
 
 Float = NDArray[np.float64]
 
@@ -201,6 +202,14 @@ class ModelSpec:
     def index(self) -> tuple[ParameterIndex, ...]:
         """Layout of the linear parameters θ: term by term, each term's `structure.pairs`, the residual last."""
         return tuple(ParameterIndex(i, a, b) for i, term in enumerate(self.all_terms) for a, b in term.structure.pairs)
+
+    @cached_property
+    def families(self) -> NDArray[np.intp]:
+        """(n,) label 0…B−1 of the independent group of each row: V is zero between groups whatever θ is."""
+        linking = [term for term in self.all_terms if term is not self.residual or term.q != self.n]
+        label = row_families(self.n, [(term.covariance, term.positions, term.codes) for term in linking])
+        label.flags.writeable = False
+        return label
 
     def sigmas(self, theta: Float) -> list[Float]:
         """Σ (k×k) of every term, the residual last, from the linear parameters."""

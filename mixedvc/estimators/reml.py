@@ -121,11 +121,12 @@ def _fit(
     reason = ""
     if likelihood is None:
         likelihood, reason = choose(spec, reml=reml, name=options.likelihood)
-    variance, exact = _variance(likelihood)
+    moments = likelihood.moments()
+    variance, exact = _variance(spec, moments)
     if exact and not held:
         return replace(_exact_fit(spec, likelihood, variance, options.name, reml), reason=reason)
     units = units_of(spec, variance)
-    charts = _charts(spec, likelihood, units, held, begin)
+    charts = _charts(spec, moments, units, held, begin)
     charts, rough = _approach(spec, likelihood, units, charts)
     ascent = Ascent(spec, likelihood, units, options.tol, int(options.max_iter), progress)
     at, converged, message = ascent.run(charts)
@@ -145,12 +146,12 @@ def _approach(spec: ModelSpec, likelihood: Likelihood, units: Units, charts: lis
         return charts, ascent.evaluations
 
 
-def _variance(likelihood: Likelihood) -> tuple[float, bool]:
+def _variance(spec: ModelSpec, moments: tuple[Float, Float]) -> tuple[float, bool]:
     """Least-squares residual variance of the working response, and whether it is only rounding."""
-    S, q = likelihood.moments()
+    S, q = moments
     left, right = float(S[-1, -1]), float(q[-1])
     variance = right / left if left > 0 else 0.0
-    y = likelihood.spec.response
+    y = spec.response
     size = float(np.mean(np.square(y - y.mean()))) + 1e-6 * float(np.mean(np.square(y)))
     exact = variance <= 1e-24 * size
     return (max(variance, 1e-30 * size, 1e-300) if exact else variance), exact
@@ -180,10 +181,10 @@ def _exact_fit(spec: ModelSpec, likelihood: Likelihood, variance: float, name: s
 
 
 def _charts(
-    spec: ModelSpec, likelihood: Likelihood, units: Units, held: dict[int, Float], begin: dict[int, Float]
+    spec: ModelSpec, moments: tuple[Float, Float], units: Units, held: dict[int, Float], begin: dict[int, Float]
 ) -> list[Chart]:
     everything_given = all(i in held or i in begin for i in range(len(spec.all_terms)))
-    sigmas = [] if everything_given else moment_start(spec, likelihood, units)
+    sigmas = [] if everything_given else moment_start(spec, moments, units)
     charts: list[Chart] = []
     for i, term in enumerate(spec.all_terms):
         structure = term.structure

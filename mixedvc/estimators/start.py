@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..likelihood.base import Likelihood
 from ..linalg import dense as la
 
 Float = NDArray[np.float64]
@@ -59,9 +58,9 @@ def units_of(spec: ModelSpec, variance: float) -> Units:
     return Units(variance, tuple(sizes), factor)
 
 
-def moment_start(spec: ModelSpec, likelihood: Likelihood, units: Units) -> list[Float]:
+def moment_start(spec: ModelSpec, moments: tuple[Float, Float], units: Units) -> list[Float]:
     """Scaled Σ of every term from S θ = q, each made positive definite with eigenvalues at least FLOOR."""
-    S, q = likelihood.moments()
+    S, q = moments
     f = units.factor
     theta = la.lstsq(S * f[:, None] * f, q * f)
     out = []

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from ..covariance.base import Can, Covariance
 from ..design.spec import ModelSpec, Term
@@ -27,24 +26,6 @@ from .rows import RowFrame, Rows, working_rows
 Float = NDArray[np.float64]
 _SMALL = 2000  # levels of which one dense block is cheap
 _LAPACK_FROM = 64  # blocks this large are inverted one by one through Cholesky
-
-
-def families(spec: ModelSpec) -> NDArray[np.intp]:
-    """(n,) label 0…B−1 of the independent group of each row."""
-    n = spec.n
-    offset, links = n, []
-    for term in spec.all_terms:
-        if term is spec.residual and term.q == n:
-            continue
-        group = term.covariance.components(term.positions)
-        links.append(np.column_stack([np.arange(n), offset + group[term.codes]]))
-        offset += int(group.max()) + 1
-    if not links:
-        return np.arange(n)
-    pairs = np.vstack(links)
-    graph = sp.coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(offset, offset))
-    label = connected_components(graph, directed=False)[1][:n]
-    return np.unique(label, return_inverse=True)[1]
 
 
 def block_rows(label: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -202,7 +183,7 @@ class _Blocks:
     def cost(self, spec: ModelSpec) -> Cost | None:
         if spec.t != 1:
             return None
-        label = families(spec)
+        label = spec.families
         sizes = np.bincount(label)
         if len(sizes) < 2:
             return None
@@ -217,7 +198,7 @@ class _Blocks:
         )
 
     def __call__(self, spec: ModelSpec, *, reml: bool = True) -> BlockLikelihood:
-        label = families(spec)
+        label = spec.families
         s = np.bincount(label).astype(np.float64)
         require(
             int(8 * (len(spec.index) + 3) * (s**2).sum()),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..design.spec import ModelSpec
-from ..errors import MemoryLimitError, MixedVCError
+from ..errors import MixedVCError
 from ..linalg.memory import available_bytes
 from .base import Likelihood, likelihoods
 
@@ -71,7 +71,7 @@ def choose(
     MixedVCError
         Where no likelihood applies, or the named one does not.
     MemoryLimitError
-        Where none fits in memory.
+        Where not even the cheapest fits in memory (the likelihood asks before it allocates).
     """
     if name is not None:
         kind = likelihoods.get(name)
@@ -86,6 +86,4 @@ def choose(
             f"({', '.join(spec.y_names[:5])})"
         )
     best = choices[0]
-    if best.cost.memory > 0.9 * available_bytes() and purpose == "many":
-        raise MemoryLimitError(f"the {best.name} likelihood would need {best.cost.memory / 2**30:.1f} GiB")
     return likelihoods.get(best.name)(spec, reml=reml), best.reason

@@ -84,7 +84,8 @@ def compressed_size(spec: ModelSpec) -> int:
 
 def compress(rows: Rows) -> tuple[CompressedFrame, list[Kernel]]:
     """Frame, and the operators of every term in it, the residual last."""
-    spec = rows.spec
+    spec, r = rows.spec, compressed_size(rows.spec)
+    require(16 * spec.n * r, f"compressing {spec.n:,} rows to {r:,} coordinates", "Fit it in family blocks.")
     designs = [_designs(term, rows.basis(term)) for term in spec.terms]
     flat = [Z for design in designs for Z in design]
     basis, R = la.qr(np.hstack([*flat, rows.Q]))
@@ -139,8 +140,6 @@ class _Reduced:
         )
 
     def __call__(self, spec: ModelSpec, *, reml: bool = True) -> DenseLikelihood:
-        r = compressed_size(spec)
-        require(int(16 * spec.n * r), f"compressing {spec.n:,} rows to {r:,} coordinates", "Fit it in family blocks.")
         frame, kernels = compress(working_rows(spec))
         return DenseLikelihood(spec, reml, frame, kernels, self.name)
 

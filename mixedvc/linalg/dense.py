@@ -86,11 +86,6 @@ def logdet_from_cholesky(L: Float) -> float:
     return 2.0 * float(np.log(np.einsum("...ii->...i", L)).sum())
 
 
-def solve_psd(A: Float, B: Float) -> Float:
-    """A⁻¹ B for a symmetric positive definite A."""
-    return cho_solve(cholesky(A), B)
-
-
 def inverse_psd(A: Float) -> Float:
     """A⁻¹ for a symmetric positive definite A, full and symmetric."""
     return symmetrize_lower(cholesky_inverse(cholesky(A)))
@@ -101,20 +96,6 @@ def symmetrize_lower(A: Float) -> Float:
     full = A + A.T
     full[np.diag_indices_from(full)] *= 0.5
     return full
-
-
-def logdet_psd(A: Float) -> float:
-    """log|A| for a symmetric positive definite A."""
-    return logdet_from_cholesky(cholesky(A))
-
-
-def is_positive_definite(A: Float) -> bool:
-    """Whether A has a Cholesky factor."""
-    try:
-        cholesky(A)
-    except NotPositiveDefinite:
-        return False
-    return True
 
 
 def eigh(A: Float, *, overwrite: bool = False) -> tuple[Float, Float]:
@@ -129,19 +110,9 @@ def eigvalsh(A: Float) -> Float:
     return sl.eigvalsh(A, check_finite=False)
 
 
-def min_eigenvalue(A: Float) -> float:
-    """Smallest eigenvalue of a symmetric matrix."""
-    return float(sl.eigh(A, eigvals_only=True, subset_by_index=[0, 0], check_finite=False)[0])
-
-
 def qr(A: Float) -> tuple[Float, Float]:
     """Thin Q (n×p) and R (p×p)."""
     return sl.qr(A, mode="economic", check_finite=False)
-
-
-def qr_pivoted(A: Float) -> tuple[Float, Float, NDArray[np.intp]]:
-    """Thin Q, R and column order of the column-pivoted QR decomposition."""
-    return sl.qr(A, mode="economic", pivoting=True, check_finite=False)
 
 
 def lstsq(A: Float, b: Float) -> Float:
@@ -194,8 +165,3 @@ def small_solve(A: Float, B: Float) -> Float:
         return np.asarray(np.linalg.solve(A, B), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise NotPositiveDefinite(0) from None
-
-
-def as_fortran(A: Any) -> Float:
-    """A as a Fortran-ordered float64 array, copied only where needed."""
-    return np.asfortranarray(A, dtype=np.float64)

@@ -1,0 +1,30 @@
+"""Independent groups of rows: the connected components of all terms together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from ..covariance.base import Covariance, Positions
+
+# the levels of one term: their covariance, their positions in it, the level of each row
+Links = tuple[Covariance, Positions, NDArray[np.intp]]
+
+
+def row_families(n: int, links: Sequence[Links]) -> NDArray[np.intp]:
+    """(n,) label 0…B−1 of the group of each row: rows that share a level, or whose levels a covariance connects."""
+    offset, pairs = n, []
+    for covariance, positions, codes in links:
+        group = covariance.components(positions)
+        pairs.append(np.column_stack([np.arange(n), offset + group[codes]]))
+        offset += int(group.max()) + 1
+    if not pairs:
+        return np.arange(n)
+    i, j = np.vstack(pairs).T
+    graph = sp.coo_array((np.ones(len(i), dtype=np.int8), (i, j)), shape=(offset, offset))
+    label = connected_components(graph, directed=False)[1][:n]
+    return np.unique(label, return_inverse=True)[1]
