@@ -214,7 +214,10 @@ def _run(spec: ModelSpec, estimator: Any, seed: int | None, progress: bool | Non
     likelihood, reason = None, ""
     if "likelihood" in estimator.needs:
         likelihood, reason = choose(
-            spec, reml=getattr(estimator, "restricted", True), name=getattr(estimator, "likelihood", None)
+            spec,
+            reml=getattr(estimator, "restricted", True),
+            purpose=getattr(estimator, "purpose", "fit"),
+            name=getattr(estimator, "likelihood", None),
         )
     rng = np.random.default_rng(seed)
     with Progress(f"{estimator.name}", show=progress) as bar:

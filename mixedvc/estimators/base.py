@@ -29,6 +29,33 @@ class TraceRow:
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How an estimate varies from sample to sample, where its estimator says so itself instead of an information.
+
+    Attributes
+    ----------
+    kind : str
+        "sandwich" | "bootstrap" | "jackknife" | another word that the notes print.
+    centre : (n_par,)
+        What `cov` is the covariance of and intervals are centred at: the estimate before any constraint.
+    cov : (n_par, n_par)
+    draws : (B, n_par) or None
+        Estimates of replicated data, for percentile intervals.
+    noise : (n_par,) or None
+        Monte-Carlo standard error of the estimate itself (random probes or subsamples); None where nothing is random.
+    about : str
+        A sentence for the notes, e.g. how many draws; may be empty.
+    """
+
+    kind: str
+    centre: Float
+    cov: Float
+    draws: Float | None = None
+    noise: Float | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True)
 class PointEstimate:
     """What a point estimator returns: numbers only; names, inference and tables are made from them later.
 
@@ -49,6 +76,12 @@ class PointEstimate:
     loglik : float or None
         None where the method has no likelihood.
     reml : bool or None
+    sampling : Sampling or None
+        Where standard errors do not come from an information; None too where a method was told to give none.
+    fixed_effects : str
+        "gls" (weighted by V at the estimate) | "ols" | "none" (there is no response to regress).
+    notes : tuple of str
+        Sentences for the summary that only the estimator knows.
     """
 
     method: str
@@ -65,13 +98,17 @@ class PointEstimate:
     trace: tuple[TraceRow, ...] = ()
     likelihood: str = ""  # which likelihood ran: shown under "Computed by", never otherwise visible
     reason: str = ""  # why it was chosen
+    sampling: Sampling | None = None
+    fixed_effects: str = "gls"
+    notes: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 class Estimator(Protocol):
     """A frozen dataclass whose fields are its options; it validates itself.
 
-    One that needs a likelihood says with `restricted` (a class variable or a field) which: REML (True) or ML (False).
+    One that needs a likelihood says with `restricted` (a class variable or a field) which: REML (True) or ML (False),
+    and with `purpose` (a class variable, "fit" where it has none) how often it will evaluate it: `likelihood.choose`.
     """
 
     name: ClassVar[str]

@@ -9,7 +9,7 @@ from scipy import special
 from ..errors import NotProvided, OptionError
 
 Float = NDArray[np.float64]
-METHODS = ("chi2", "wald")
+METHODS = ("chi2", "wald", "percentile")
 
 
 def check_level(level: float) -> float:
@@ -41,6 +41,13 @@ def wald(estimate: Float, se: Float, level: float = 0.95) -> tuple[Float, Float]
     """estimate ± z·se; NaN where `se` is NaN."""
     half = normal_quantile(level) * np.asarray(se)
     return estimate - half, estimate + half
+
+
+def percentile(draws: Float, level: float = 0.95) -> tuple[Float, Float]:
+    """Quantiles of draws (B, n) column by column."""
+    tail = (1.0 - level) / 2.0
+    lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0)
+    return lower, upper
 
 
 def t_interval(estimate: Float, se: Float, df: Float, level: float = 0.95) -> tuple[Float, Float]:

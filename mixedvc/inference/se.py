@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import OptionError
+from ..errors import NotProvided, OptionError
 from ..estimators.base import PointEstimate
 from ..likelihood.base import Evaluation
 from ..linalg.dense import NotPositiveDefinite, inverse_psd, small_eigh
@@ -84,6 +84,25 @@ def parameter_covariance(
     par = D @ inner @ D.T
     se = np.where(free, np.sqrt(np.maximum(np.diagonal(par), 0.0)), np.nan)
     return ParameterCovariance(kind, par, J @ par @ J.T, se, free, problem)
+
+
+def sampling_covariance(
+    spec: ModelSpec, estimate: PointEstimate, information: str | None = None
+) -> ParameterCovariance:
+    """The covariance that an estimator without a likelihood brings itself (`estimators.base.Sampling`)."""
+    if information is not None:
+        raise NotProvided(
+            f"method {estimate.method!r} has no likelihood, so no {information} information: use method='reml'"
+        )
+    n, sampling = len(estimate.par), estimate.sampling
+    if sampling is None:
+        nothing = np.full((n, n), np.nan)
+        m = len(estimate.theta)
+        why = f"method {estimate.method!r} gave no standard errors of variances"
+        return ParameterCovariance("none", nothing, np.full((m, m), np.nan), np.full(n, np.nan), ~estimate.fixed, why)
+    J = jacobian(spec, estimate.par)
+    se = np.where(estimate.fixed, np.nan, np.sqrt(np.maximum(np.diagonal(sampling.cov), 0.0)))
+    return ParameterCovariance(sampling.kind, sampling.cov, J @ sampling.cov @ J.T, se, ~estimate.fixed)
 
 
 def _inverse(information_: Float) -> Float:

@@ -10,8 +10,8 @@ from ..errors import MixedVCError
 from ..linalg.memory import available_bytes
 from .base import Likelihood, likelihoods
 
-Purpose = Literal["fit", "many"]
-_EVALUATIONS = {"fit": 8.0, "many": 2000.0}
+Purpose = Literal["fit", "iterate", "many"]
+_EVALUATIONS = {"fit": 8.0, "iterate": 100.0, "many": 2000.0}
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def choose(
     ----------
     spec : ModelSpec
     reml : bool
-    purpose : "fit" | "many"
-        One optimum, or many responses or θ on the same kernels (refits, profiles, bootstrap).
+    purpose : "fit" | "iterate" | "many"
+        One optimum by a few Newton steps or by many cheap ones (EM, MM), or many responses or θ on the same kernels
+        (refits, profiles, bootstrap).
     name : str, optional
         Use this registered likelihood.
 

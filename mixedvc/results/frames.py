@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import OptionError
+from ..errors import NotProvided, OptionError
 from ..estimators.base import PointEstimate
 from ..inference import intervals
 from ..inference.blup import roster
@@ -34,7 +34,7 @@ def variance_frame(
 
     rows = parameters(spec)
     sd = sd_column(spec, estimate, rows)
-    lower, upper = _limits(rows, estimate.par, cov.se, level, interval)
+    lower, upper = _limits(rows, estimate, cov.se, level, interval)
     return pd.DataFrame(
         {
             "group": [p.group for p in rows],
@@ -66,8 +66,19 @@ def sd_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter, .
     return out
 
 
-def _limits(rows: tuple[Parameter, ...], par: Float, se: Float, level: float, interval: str) -> tuple[Float, Float]:
-    """Chi-square (or Wald) for variances, Wald for covariances, Fisher's z for correlations."""
+def _limits(
+    rows: tuple[Parameter, ...], estimate: PointEstimate, se: Float, level: float, interval: str
+) -> tuple[Float, Float]:
+    """Chi-square (or Wald) for variances, Wald for covariances, Fisher's z for correlations.
+
+    An estimator that brings its own sampling distribution says where intervals are centred, or has draws.
+    """
+    sampling = estimate.sampling
+    if interval == "percentile":
+        if sampling is None or sampling.draws is None:
+            raise NotProvided("interval='percentile' needs bootstrap draws: fit with se='bootstrap'")
+        return intervals.percentile(sampling.draws, level)
+    par = estimate.par if sampling is None else sampling.centre
     lower, upper = intervals.wald(par, se, level)
     kinds = np.array([p.kind for p in rows])
     if interval == "chi2":

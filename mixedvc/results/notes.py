@@ -33,7 +33,11 @@ def _errors(fit: PointResults, interval: str, information: str | None) -> list[s
     if not cov.free.any():
         return []
     kinds = {p.kind for p, free in zip(parameters(fit.spec), cov.free, strict=True) if free}
-    names = {"chi2": "Satterthwaite's chi-square for variances", "wald": "Wald for variances"}
+    names = {
+        "chi2": "Satterthwaite's chi-square for variances",
+        "wald": "Wald for variances",
+        "percentile": "percentiles of the draws for variances",
+    }
     how = [names[interval]] if "variance" in kinds else []
     how += ["Wald for covariances"] if "covariance" in kinds else []
     how += ["Fisher's z for correlations"] if "correlation" in kinds else []

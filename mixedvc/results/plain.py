@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .point import PointResults
 
 
-def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.95, interval: str = "chi2") -> Any:
+def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.95, interval: str | None = None) -> Any:
     """A fit as plain values.
 
     Parameters
@@ -29,8 +29,8 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
         Degrees of freedom of the tests of fixed effects.
     level : float
         Of all intervals.
-    interval : str
-        Kind of the intervals of variances.
+    interval : str, optional
+        Kind of the intervals of variances; the method's own by default.
 
     Returns
     -------

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +15,22 @@ from ..errors import NotProvided, OptionError
 from ..estimators.base import Estimator, PointEstimate
 from ..inference import blup, fitstats, intervals, predict, ratios
 from ..inference import df as dof
+from ..inference.fixed import LeastSquares, admissible
 from ..inference.parameters import Parameter, parameters
-from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance
+from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance, sampling_covariance
 from ..likelihood import choose, rank_choices
 from ..likelihood.base import Evaluation, Likelihood
 from . import frames, support
+from .reporting import Reporting
 
 if TYPE_CHECKING:
     import pandas as pd
-    from statsmodels.iolib.summary import Summary
 
 Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PointResults:
+class PointResults(Reporting):
     """A fitted model. Nothing is computed before it is asked for; what was computed is kept.
 
     Parameters
@@ -59,8 +59,16 @@ class PointResults:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The likelihood at the estimate."""
-        return self._evaluator.at(self.estimate.theta)
+        """The model at the estimate (at the nearest admissible one where a moment estimate is negative)."""
+        if self.estimate.fixed_effects == "ols":
+            return cast(Evaluation, LeastSquares(self.spec, self.theta, lambda: self._evaluator.at(self.theta)))
+        return self._evaluator.at(self.theta)
+
+    @cached_property
+    def theta(self) -> Float:
+        """Linear variance parameters behind fixed effects, BLUPs and predictions: the estimate, made admissible."""
+        e = self.estimate
+        return e.theta if e.loglik is not None else admissible(self.spec, e.theta)
 
     @cached_property
     def _evaluator(self) -> Likelihood:
@@ -180,16 +188,28 @@ class PointResults:
         """Variance components, one row a parameter, each term's in vech order, the residual last.
 
         Columns: group, effect, effect2, variance (a covariance where effect2 is given), sd (a correlation there), se,
-        lower, upper (95 %: chi-square for variances, Wald for covariances), share (part of the average variance of an
-        observation; they add up to 1), boundary.  In the correlation row of a cs or ar1 term `variance` is NaN and
-        se, lower, upper are those of the correlation.
+        lower, upper (95 %: chi-square for variances, Wald for covariances and moment estimates), share (part of the
+        average variance of an observation; they add up to 1), boundary.  In the correlation row of a cs or ar1 term
+        `variance` is NaN and se, lower, upper are those of the correlation.
         """
         return self.variances()
 
-    def variances(self, *, level: float = 0.95, interval: str = "chi2", information: str | None = None) -> pd.DataFrame:
-        """`varcomp` at another level, with "wald" intervals of variances, or by another information."""
-        level, interval = intervals.check_level(level), intervals.check_method(interval)
+    def variances(
+        self, *, level: float = 0.95, interval: str | None = None, information: str | None = None
+    ) -> pd.DataFrame:
+        """`varcomp` at another level, with other intervals of variances, or by another information.
+
+        `interval`: "chi2" (the default where there is a likelihood), "wald" (where there is none), or "percentile"
+        where the estimator kept draws.
+        """
+        level, interval = intervals.check_level(level), self.interval_kind(interval)
         return frames.variance_frame(self.spec, self.estimate, self.covariance(information), level, interval)
+
+    def interval_kind(self, interval: str | None) -> str:
+        """The kind of variance intervals asked for, or the method's own."""
+        if interval is None:
+            return "chi2" if self.estimate.loglik is not None else "wald"
+        return intervals.check_method(interval)
 
     def cov_varcomp(self, information: str | None = None) -> pd.DataFrame:
         """Large-sample covariance of the variance parameters; zero rows for those that do not move."""
@@ -371,81 +391,6 @@ class PointResults:
         estimate = self.estimator.fit(spec, likelihood=likelihood)
         return PointResults(spec, estimate, likelihood, self.estimator, self.information)
 
-    # ---- tables and files -----------------------------------------------------------------------------------
-
-    def summary(
-        self,
-        df: str = "satterthwaite",
-        *,
-        level: float = 0.95,
-        interval: str = "chi2",
-        information: str | None = None,
-    ) -> Summary:
-        """A statsmodels Summary: header, fixed effects, variances, notes; text, HTML and LaTeX.
-
-        Parameters
-        ----------
-        df : str
-            "satterthwaite" | "residual" | "normal": degrees of freedom of the tests of fixed effects.
-        level : float
-            Of all intervals.
-        interval : str
-            "chi2" | "wald": intervals of variances.
-        information : str, optional
-            Instead of the fit's own.
-        """
-        from .render import render
-        from .table import summary_table
-
-        return render(summary_table(self, df, intervals.check_level(level), interval, information))
-
-    def tidy(
-        self,
-        effects: str | tuple[str, ...] = ("fixed", "ran_pars"),
-        *,
-        scales: str = "sdcor",
-        conf_int: bool = False,
-        level: float = 0.95,
-        df: str = "satterthwaite",
-    ) -> pd.DataFrame:
-        """broom.mixed's tidy: effect, group, term, estimate, std.error, statistic, df, p.value [, conf.low, conf.high].
-
-        `effects` among "fixed", "ran_pars", "ran_vals"; ``scales="vcov"`` gives variances instead of sd's.
-        """
-        return frames.tidy(self, effects, scales, conf_int, intervals.check_level(level), df)
-
-    def glance(self) -> pd.DataFrame:
-        """broom.mixed's glance: nobs, sigma, logLik, AIC, BIC, REMLcrit (or deviance), df.residual."""
-        return frames.glance(self)
-
-    def augment(self, *, influence: bool = False) -> pd.DataFrame:
-        """broom.mixed's augment: the data with .fitted, .resid, .fixed; with `influence` also .hat and .cooksd."""
-        return frames.augment(self, support.used_data(self.spec), influence)
-
-    def save(self, path: str | Path) -> None:
-        """Write the fit to one file (zip of JSON and npy); `mixedvc.load` reads it back."""
-        from ..io.store import save
-
-        save(self, path)
-
-    def plot_effects(self, term: str | None = None, ax: Any = None) -> Any:
-        """Caterpillar plot of a term's random effects with their intervals."""
-        from .plots import caterpillar
-
-        return caterpillar(self, term, ax=ax)
-
-    def plot_residuals(self, ax: Any = None) -> Any:
-        """Residuals against fitted values, and their normal quantiles."""
-        from .plots import residuals
-
-        return residuals(self, ax=ax)
-
-    def plot_shares(self, ax: Any = None) -> Any:
-        """Shares of variance as bars."""
-        from .plots import varshare
-
-        return varshare(self, ax=ax)
-
     def __repr__(self) -> str:
         about = getattr(self.spec.source, "formula", None) or " + ".join(t.text for t in self.spec.terms)
         state = "" if self.converged else ", not converged"
@@ -481,6 +426,8 @@ class PointResults:
 
     def covariance(self, information: str | None = None) -> ParameterCovariance:
         """Covariance of the variance parameters by `information` (the fit's own by default), kept once computed."""
+        if self.estimate.loglik is None:
+            return sampling_covariance(self.spec, self.estimate, information)
         kind = information or self.information
         if kind == "auto":
             kind = default_kind(self.spec, self.estimate.likelihood)
@@ -492,7 +439,7 @@ class PointResults:
     def df_covariance(self) -> ParameterCovariance:
         """Satterthwaite's Cov(θ̂): from the observed information (as lmerTest), else the fit's own kind."""
         own = self.covariance()
-        if own.kind == "average":  # the observed information needs the expected one
+        if own.kind not in ("expected", "observed"):  # the observed information needs the expected one
             return own
         observed = self.covariance("observed")
         return own if observed.problem else observed

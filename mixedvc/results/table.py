@@ -52,9 +52,11 @@ class SummaryTable:
     notes: tuple[str, ...]
 
 
-def summary_table(fit: PointResults, df: str, level: float, interval: str, information: str | None) -> SummaryTable:
+def summary_table(
+    fit: PointResults, df: str, level: float, interval: str | None, information: str | None
+) -> SummaryTable:
     """Everything the summary of a point fit says."""
-    intervals.check_method(interval)
+    interval = fit.interval_kind(interval)
     grids = [variance_grid(fit, level, interval, information)]
     if fit.spec.p:
         grids.insert(0, fixed_grid(fit, df, level))

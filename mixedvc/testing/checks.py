@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
-from .estimator_checks import balanced_one_way, estimator_checks, zero_is_zero
+from .covariance_checks import check_covariance
+from .estimators import balanced_one_way, estimator_checks, zero_is_zero
 from .likelihood_checks import draw_checks, likelihood_checks
 from .structure_checks import structure_checks
 
 __all__ = [
     "balanced_one_way",
+    "check_covariance",
     "draw_checks",
     "estimator_checks",
     "likelihood_checks",

@@ -7,7 +7,8 @@ import pytest
 
 from mixedvc.errors import BoundaryWarning, ConvergenceWarning
 from mixedvc.estimators import estimators
-from mixedvc.testing import assemble, estimator_checks, kernels, problems
+from mixedvc.testing import assemble, kernels, problems
+from mixedvc.testing import estimators as conformance
 from mixedvc.testing.brute import Brute
 from mixedvc.testing.checks import balanced_one_way, zero_is_zero
 from mixedvc.testing.optimum import check_consistency, check_nothing_higher_nearby, check_optimum, quiet
@@ -16,13 +17,13 @@ from tests.tolerances import COMPONENT, IDENTITY, OBJECTIVE
 NAMES = estimators.names()
 POINT = [name for name in NAMES if "draws" not in estimators.get(name).provides]
 MAXIMISERS = [name for name in POINT if "loglik" in estimators.get(name).provides]
-SPECS = dict(estimator_checks.default_specs())
+SPECS = dict(conformance.default_specs())
 
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("name", POINT)
 def test_every_estimator_keeps_the_contract(name, spec):
-    done = estimator_checks.estimator_checks(estimators.get(name)(), [(spec, SPECS[spec])])
+    done = conformance.estimator_checks(estimators.get(name)(), [(spec, SPECS[spec])])
     assert len(done) >= 5
 
 
@@ -40,7 +41,7 @@ def test_every_maximiser_reaches_the_maximum_of_every_problem(name, problem):
 @pytest.mark.parametrize("name", MAXIMISERS)
 def test_rows_terms_units_and_likelihoods_change_no_optimum(name, problem):
     estimator, spec = estimators.get(name)(), problems.bound(problem)
-    for check in estimator_checks.checks_for(estimator):
+    for check in conformance.checks_for(estimator):
         check(estimator, problem, spec)
 
 
@@ -58,7 +59,7 @@ def test_equal_group_means_give_an_exact_zero(name):
 @pytest.mark.parametrize("name", MAXIMISERS)
 def test_a_singular_fit_warns_and_names_the_term(name):
     with pytest.warns(BoundaryWarning, match="singular.* g"):
-        estimators.get(name)().fit(estimator_checks.zero_between_groups())
+        estimators.get(name)().fit(conformance.zero_between_groups())
 
 
 @pytest.mark.parametrize("name", MAXIMISERS)
@@ -71,7 +72,7 @@ def test_too_few_iterations_warn_and_are_not_called_converged(name):
 
 @pytest.mark.parametrize("name", ["reml", "ml"])
 def test_without_any_variance_between_groups_the_fit_is_least_squares(name):
-    spec = estimator_checks.zero_between_groups()
+    spec = conformance.zero_between_groups()
     with quiet():
         estimate = estimators.get(name)().fit(spec)
     evaluation = Brute(spec, name == "reml").at(estimate.theta)

@@ -1,0 +1,58 @@
+"""A specification of some of its rows: folds, subsamples, jackknife groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..covariance import Identity
+from ..linalg.columns import column_rank
+from .spec import ModelSpec, Term
+
+
+def take_rows(spec: ModelSpec, rows: NDArray[np.intp]) -> ModelSpec:
+    """The model of the rows at `rows` (positions, in any order, possibly repeated).
+
+    Levels without rows leave the terms (their covariance still knows them); fixed-effect columns that the rows leave
+    without full rank are dropped, the later ones first, and named in ``aliased``.  The result has no ``source``.
+    """
+    at = np.asarray(rows, dtype=np.intp)
+    X = spec.X[at]
+    kept = column_rank(X).kept if spec.p else np.arange(0)
+    names = tuple(spec.x_names[j] for j in kept)
+    return replace(
+        spec,
+        y=spec.y[at],
+        X=np.array(X[:, kept]),
+        terms=tuple(_used_levels(_rows(term, at)) for term in spec.terms),
+        residual=_residual(spec.residual, at),
+        x_names=names,
+        row_labels=spec.row_labels[at],
+        weights=None if spec.weights is None else spec.weights[at],
+        offset=None if spec.offset is None else spec.offset[at],
+        aliased=(*spec.aliased, *(name for name in spec.x_names if name not in names)),
+        source=None,
+    )
+
+
+def _rows(term: Term, at: NDArray[np.intp]) -> Term:
+    return replace(term, codes=term.codes[at], basis=term.basis[at])
+
+
+def _used_levels(term: Term) -> Term:
+    used, codes = np.unique(term.codes, return_inverse=True)
+    if len(used) == term.q:
+        return term
+    return replace(term, levels=term.levels[used], codes=codes, positions=term.positions[used])
+
+
+def _residual(term: Term, at: NDArray[np.intp]) -> Term:
+    """The residual of some rows: where its levels are the rows, the rows taken are its new levels."""
+    taken = _rows(term, at)
+    if term.q != len(term.codes):
+        return taken
+    count = np.arange(len(at))
+    labels = count.astype(object)
+    return replace(taken, levels=labels, codes=count, positions=count, covariance=Identity(labels))
