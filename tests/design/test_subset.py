@@ -68,7 +68,7 @@ def test_a_fixed_column_that_the_rows_do_not_tell_apart_is_dropped_and_named():
 
 
 def test_rows_may_be_repeated_and_the_residuals_of_copies_are_independent():
-    frame, cov = data(20)
+    frame, _ = data(20)
     spec = mv.model("y ~ x + (1 | g)", frame)
     rows = np.r_[np.arange(20), np.arange(20)]
     twice = take_rows(spec, rows)
