@@ -85,9 +85,8 @@ class Registry(Generic[T]):
             package = _package(point)
             if self._has(point.name):
                 owner = brought.get(point.name, "mixedvc")
-                warn(
-                    f"package {package!r} brings a {self.kind} called {point.name!r}: ignored, that of {owner!r} is used"
-                )
+                what = f"package {package!r} brings a {self.kind} called {point.name!r}"
+                warn(f"{what}: ignored, that of {owner!r} is used")
                 continue
             self._load_one(point, package)
             brought[point.name] = package
