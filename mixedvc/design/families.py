@@ -11,17 +11,20 @@ from scipy.sparse.csgraph import connected_components
 
 from ..covariance.base import Covariance, Positions
 
-# the levels of one term: their covariance, their positions in it, the level of each row
-Links = tuple[Covariance, Positions, NDArray[np.intp]]
+# the levels of one term: their covariance, their positions in it, and the level of each row (−1: none) for every
+# set of effects that is independent of the others
+Links = tuple[Covariance, Positions, Sequence[NDArray[np.intp]]]
 
 
 def row_families(n: int, links: Sequence[Links]) -> NDArray[np.intp]:
     """(n,) label 0…B−1 of the group of each row: rows that share a level, or whose levels a covariance connects."""
     offset, pairs = n, []
-    for covariance, positions, codes in links:
+    for covariance, positions, sets in links:
         group = covariance.components(positions)
-        pairs.append(np.column_stack([np.arange(n), offset + group[codes]]))
-        offset += int(group.max()) + 1
+        for codes in sets:
+            met = np.flatnonzero(codes >= 0)
+            pairs.append(np.column_stack([met, offset + group[codes[met]]]))
+            offset += int(group.max()) + 1
     if not pairs:
         return np.arange(n)
     i, j = np.vstack(pairs).T

@@ -78,6 +78,12 @@ class Term:
         n = len(self.codes)
         return sp.csr_array((self.basis[:, a], self.codes, np.arange(n + 1)), shape=(n, self.q))
 
+    def linked_codes(self) -> list[NDArray[np.intp]]:
+        """Level of each row, −1 where the effects are zero in it; effect by effect where effects are independent."""
+        if all(a == b for a, b in self.structure.pairs):
+            return [np.where(column != 0.0, self.codes, -1) for column in self.basis.T]
+        return [np.where(self.basis.any(axis=1), self.codes, -1)]
+
     def spread(self, u: Float) -> Float:
         """Z u: (n, c) row contributions of u (q, k) or (q, k, c)."""
         rows = u[self.codes]
@@ -207,7 +213,7 @@ class ModelSpec:
     def families(self) -> NDArray[np.intp]:
         """(n,) label 0…B−1 of the independent group of each row: V is zero between groups whatever θ is."""
         linking = [term for term in self.all_terms if term is not self.residual or term.q != self.n]
-        label = row_families(self.n, [(term.covariance, term.positions, term.codes) for term in linking])
+        label = row_families(self.n, [(term.covariance, term.positions, term.linked_codes()) for term in linking])
         label.flags.writeable = False
         return label
 

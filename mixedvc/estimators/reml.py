@@ -149,7 +149,8 @@ def _approach(spec: ModelSpec, likelihood: Likelihood, units: Units, charts: lis
 def _variance(spec: ModelSpec, moments: tuple[Float, Float]) -> tuple[float, bool]:
     """Least-squares residual variance of the working response, and whether it is only rounding."""
     S, q = moments
-    left, right = float(S[-1, -1]), float(q[-1])
+    own = [j for j, w in enumerate(spec.index) if w.term == len(spec.terms) and w.a == w.b]
+    left, right = float(S[np.ix_(own, own)].sum()), float(q[own].sum())
     variance = right / left if left > 0 else 0.0
     y = spec.response
     size = float(np.mean(np.square(y - y.mean()))) + 1e-6 * float(np.mean(np.square(y)))

@@ -46,9 +46,11 @@ class Units:
 def units_of(spec: ModelSpec, variance: float) -> Units:
     """Units for a response of least-squares residual `variance` (on the user's scale, prior weights of mean one)."""
     sizes = []
+    expected = _row_variances(spec, variance)
     for term in spec.all_terms:
         diagonal = term.covariance.diagonal(term.positions)[term.codes]
-        size = np.sqrt(np.maximum(np.mean(term.basis**2 * diagonal[:, None], axis=0), 0.0))
+        squares = np.maximum(term.basis**2 * diagonal[:, None], 0.0)
+        size = np.sqrt(np.mean(squares, axis=0) if expected is None else _relative(squares, expected))
         structure = term.structure
         if not structure.linear and structure.n_par <= structure.k:
             # D Σ D stays in a family with one common variance only where D is a multiple of the identity
@@ -56,6 +58,27 @@ def units_of(spec: ModelSpec, variance: float) -> Units:
         sizes.append(np.where(size > 0, size, 1.0))
     factor = np.array([variance / (sizes[w.term][w.a] * sizes[w.term][w.b]) for w in spec.index])
     return Units(variance, tuple(sizes), factor)
+
+
+def _row_variances(spec: ModelSpec, variance: float) -> Float | None:
+    """(n,) least-squares residual variance of each row over `variance`, where the residual has several; else None.
+
+    Samples measured in different units differ by many orders of magnitude.
+    """
+    if spec.residual.k == 1:
+        return None
+    y = spec.response
+    left = y - spec.X @ la.lstsq(spec.X, y) if spec.p else y
+    B = spec.residual.basis**2
+    own = (left**2 @ B) / np.maximum((B**2).sum(axis=0), 1e-300)
+    rows = B @ own / variance
+    return np.maximum(rows, 1e-12 * max(float(rows.max()), 1e-300))
+
+
+def _relative(squares: Float, expected: Float) -> Float:
+    """(k,) what a unit of each effect's variance adds to the rows that have it, over what is expected there."""
+    there = squares > 0.0
+    return squares.sum(axis=0) / np.maximum(np.where(there, expected[:, None], 0.0).sum(axis=0), 1e-300)
 
 
 def moment_start(spec: ModelSpec, moments: tuple[Float, Float], units: Units) -> list[Float]:

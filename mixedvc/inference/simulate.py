@@ -9,6 +9,7 @@ from ..design.spec import ModelSpec
 from ..errors import OptionError
 from ..likelihood.base import Evaluation
 from ..linalg.dense import small_eigh
+from .residuals import residual_variances
 
 Float = NDArray[np.float64]
 RANDOM = ("new", "fitted")
@@ -47,8 +48,8 @@ def simulate(
             out += term.spread(np.asarray(evaluation.blup(i)))[:, None]
         else:
             out += term.spread(_draw_effects(spec, i, sigmas[i], rng, nsim))
-    noise = rng.standard_normal((spec.n, nsim)) * np.sqrt(sigmas[-1][0, 0])
-    return out + spec.residual.basis * noise
+    size = np.sqrt(residual_variances(spec, evaluation.theta))
+    return out + size[:, None] * rng.standard_normal((spec.n, nsim))
 
 
 def _draw_effects(spec: ModelSpec, i: int, Sigma: Float, rng: np.random.Generator, nsim: int) -> Float:

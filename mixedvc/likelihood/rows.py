@@ -1,8 +1,8 @@
 """Working rows: prior weights absorbed, fixed effects orthonormal, the response free of them.
 
-Every likelihood works on these.  With r = weights^½ (one scalar residual) the rows r∘y, r∘X, r∘Z have an
-identity residual; X = Q R; the least-squares fit is taken out of y at once, so that a large constant in the
-response costs no digits (GLS is equivariant: β̂ = b_ols + GLS of the remainder).
+Every likelihood works on these.  With r = weights^½ the rows r∘y, r∘X, r∘Z have an identity residual (an identity in
+each sample where each has its own variance); X = Q R; the least-squares fit is taken out of y at once, so that a large
+constant in the response costs no digits (GLS is equivariant: β̂ = b_ols + GLS of the remainder).
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def working_rows(spec: ModelSpec) -> Rows:
             "fit each response by itself"
         )
     residual = spec.residual
-    scale = 1.0 / residual.basis[:, 0] if residual.k == 1 else np.ones(spec.n)
+    size = residual.basis[:, 0] if residual.k == 1 else np.sqrt(np.square(residual.basis).sum(axis=1))
+    scale = 1.0 / np.where(size > 0.0, size, 1.0)
     if spec.p:
         Q, R = la.qr(spec.X * scale[:, None])
     else:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..errors import NotProvided, OptionError
 from ..estimators.base import Estimator, PointEstimate
-from ..inference import blup, fitstats, intervals, predict, ratios
+from ..inference import blup, fitstats, intervals, predict, ratios, residuals
 from ..inference import df as dof
 from ..inference.fixed import LeastSquares, admissible
 from ..inference.parameters import Parameter, parameters
@@ -137,8 +137,8 @@ class PointResults(Reporting):
 
     @property
     def scale(self) -> float:
-        """Residual variance σ_e²."""
-        return float(self.estimate.theta[-1])
+        """Residual variance σ_e²; its mean over the rows where samples have their own."""
+        return residuals.scale(self.spec, self.estimate.theta)
 
     @cached_property
     def params(self) -> pd.Series:

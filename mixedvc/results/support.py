@@ -18,6 +18,7 @@ from ..inference import intervals, lrt, ratios
 from ..inference import simulate as draws
 from ..inference.parameters import Parameter, par_slices, parameters
 from ..inference.predict import Rows, match_levels, prediction_variance
+from ..inference.residuals import residual_variances
 from ..inference.se import ParameterCovariance
 from .frames import sd_column
 
@@ -62,9 +63,16 @@ def with_errors(
     columns = {"predicted": mean, "se": np.sqrt(variance)}
     if interval is not None:
         if interval == "prediction":
-            variance = variance + fit.scale / (np.ones(len(mean)) if rows.weights is None else rows.weights)
+            variance = variance + _residual_variances(fit, rows)
         columns["lower"], columns["upper"] = intervals.wald(mean, np.sqrt(variance), level)
     return pd.DataFrame({name: wrap(values, name) for name, values in columns.items()})
+
+
+def _residual_variances(fit: PointResults, rows: Rows) -> Float:
+    """Of new observations; a specification with several residual variances has no rows but its own."""
+    if fit.spec.residual.k > 1:
+        return residual_variances(fit.spec, fit.theta)
+    return np.full(len(rows.X), fit.theta[-1]) / (1.0 if rows.weights is None else rows.weights)
 
 
 def response(spec: ModelSpec, y: Any) -> Float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...inference.residuals import residual_variances
 from .numbers import Quantiles, normal_quantiles, trend
 from .style import BAND, BLUE, INK, ORANGE, axes, finish, one_or_all, point_size
 
@@ -50,9 +51,16 @@ def residuals(results: PointResults, *, level: float = 0.95, ax: Any = None) -> 
     raw = np.asarray(results.resid_values, dtype=float)
     fitted = np.asarray(results.fittedvalues, dtype=float)
     _against_fitted(left, fitted[np.isfinite(fitted)], raw, str(results.spec.y_names[0]))
-    scaled = raw / results.spec.residual.basis[:, 0]
+    scaled = raw / _sizes(results.spec, results.theta)
     _quantile_plot(right, normal_quantiles(scaled, level), level)
     return one_or_all([left, right])
+
+
+def _sizes(spec: Any, theta: Any) -> Any:
+    """(n,) residual standard deviations up to a factor: prior weights, and samples with their own variance."""
+    if spec.residual.k == 1:
+        return spec.residual.basis[:, 0]
+    return np.sqrt(residual_variances(spec, theta))
 
 
 def _against_fitted(ax: Axes, fitted: Any, raw: Any, response: str) -> None:
