@@ -8,7 +8,8 @@ print(fit.summary())
 from __future__ import annotations
 
 from . import errors, estimators
-from .api import fit, load, model
+from .api import compare, fit, load, model
+from .correlation import genetic_correlation, genetic_correlation_from_summary
 from .covariance import Dense, Features, Identity, Kronecker, Precision, Sparse, pedigree
 from .estimators import ML, REML
 from .io.datasets import load_data
@@ -24,9 +25,12 @@ __all__ = [
     "Kronecker",
     "Precision",
     "Sparse",
+    "compare",
     "errors",
     "estimators",
     "fit",
+    "genetic_correlation",
+    "genetic_correlation_from_summary",
     "load",
     "load_data",
     "model",

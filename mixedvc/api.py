@@ -1,22 +1,25 @@
-"""The public face: fit, model, load."""
+"""The public face: fit, compare, model, load."""
 
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
 
 from .design.bind import bind
 from .design.spec import ModelSpec
-from .errors import OptionError
+from .errors import BoundaryWarning, MixedVCError, OptionError, warn
 from .estimators import estimators
 from .io import store
 from .io.covariance_files import with_files
 from .likelihood import choose
 from .linalg.threads import blas_threads
 from .progress import Progress
+from .results.comparison import Comparison, side_by_side
 from .results.point import PointResults
 
 
@@ -171,6 +174,78 @@ def fit_spec(
         return _run(spec, estimator, seed, progress)
 
 
+def compare(
+    spec: ModelSpec,
+    methods: Iterable[Any] | Mapping[str, Any],
+    *,
+    restricted: bool | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Fit one specification by several methods and lay the answers side by side.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        From `model`.
+    methods : list or mapping
+        Registered names, estimator objects, or both: ``["reml", "he", MM(tol=1e-8)]``; a mapping gives them labels:
+        ``{"plain": MM(accelerate=None), "fast": "mm"}``.
+    restricted : bool, optional
+        The common log-likelihood at which all estimates are judged, REML (True) or ML; named methods that can maximise
+        either maximise this one.  By default REML, unless all that maximise a likelihood maximise ML.
+    seed, threads, progress
+        As in `fit`; every method that draws starts from the same seed.
+
+    Returns
+    -------
+    Comparison
+        ``print`` shows it; `fits` holds every method's results, `table` all estimates, `plot` draws them.  The seconds
+        are those of the fit with its set-up; standard errors are made afterwards, and what a covariance keeps for the
+        next fit (a matrix formed once) is paid by the first that needs it.
+
+    Raises
+    ------
+    OptionError
+        An unknown method or option, before anything is fitted.
+    MixedVCError
+        Where every method fails; if only some do, their columns say so.
+
+    Examples
+    --------
+    >>> import mixedvc as mv
+    >>> spec = mv.model("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"))
+    >>> both = mv.compare(spec, ["reml", "ml"])
+    >>> both.best
+    'reml'
+    >>> both["ml"].varcomp["variance"].round().tolist()
+    [1388.0, 2451.0]
+    """
+    if not isinstance(spec, ModelSpec):
+        raise OptionError(f"compare() takes a specification, mixedvc.model(formula, data), not {type(spec).__name__}")
+    if restricted not in (None, True, False):
+        raise OptionError(f"restricted={restricted!r}: True (REML), False (ML) or None is needed")
+    chosen = _labelled(methods, restricted)
+    fits: dict[str, PointResults] = {}
+    errors: dict[str, Exception] = {}
+    with blas_threads(_threads(threads)):
+        if spec.source is not None:
+            spec.source.check_unchanged()
+        for label, estimator in chosen.items():
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", BoundaryWarning)  # the table marks what is at a boundary
+                    fits[label] = _run(spec, estimator, seed, progress)
+            except Exception as error:  # of anybody's estimator: the others' answers are still wanted
+                errors[label] = error
+        if not fits:
+            raise next(iter(errors.values()))
+        for label in errors:
+            warn(f"{label} failed and is left out of the comparison: {errors[label]}")
+        return side_by_side(spec, tuple(chosen), fits, {k: _said(e) for k, e in errors.items()}, restricted)
+
+
 def load(path: str | PathLike[str]) -> PointResults:
     """Read a fit written by ``fit.save(path)``; nothing in the file is executed."""
     return store.load(path)
@@ -194,6 +269,42 @@ def _estimator(method: Any, options: dict[str, Any]) -> Any:
         return dataclasses.replace(method, **_known(type(method), options)) if options else method
     cls = estimators.get(method)
     return cls(**_known(cls, options))
+
+
+def _labelled(methods: Any, restricted: bool | None) -> dict[str, Any]:
+    """Estimators by label; of several with one name, the options that are not the default tell them apart."""
+    if isinstance(methods, str) or not isinstance(methods, Iterable):
+        raise OptionError(f"methods={methods!r}: a list of names or estimators is needed, e.g. ['reml', 'he']")
+    given = list(methods.items()) if isinstance(methods, Mapping) else [(None, method) for method in methods]
+    if not given:
+        raise OptionError("methods is empty: name at least one, e.g. ['reml', 'he']")
+    made = []
+    for label, method in given:
+        options: dict[str, Any] = {}
+        if isinstance(method, str) and restricted is not None:
+            takes = {f.name for f in dataclasses.fields(estimators.get(method)) if f.init}
+            options = {"restricted": restricted} if "restricted" in takes else {}
+        made.append((label, _estimator(method, options)))
+    names = [estimator.name for _, estimator in made]
+    labels = [
+        str(label) if label is not None else e.name if names.count(e.name) == 1 else _spelt(e) for label, e in made
+    ]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise OptionError(f"two methods are called {twice!r}: give labels, methods={{'first': …, 'second': …}}")
+    return dict(zip(labels, (estimator for _, estimator in made), strict=True))
+
+
+def _spelt(estimator: Any) -> str:
+    """``mm(accelerate=None)``: a method with the options that are not its defaults."""
+    fields = [f for f in dataclasses.fields(estimator) if f.init and f.repr]
+    values = {f.name: getattr(estimator, f.name) for f in fields if getattr(estimator, f.name) is not f.default}
+    given = [f"{name}={reprlib.repr(value)}" for name, value in values.items()]
+    return f"{estimator.name}({', '.join(given)})" if given else str(estimator.name)
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, MixedVCError) else f"{type(error).__name__}: {error}"
 
 
 def _known(cls: Any, options: dict[str, Any]) -> dict[str, Any]:

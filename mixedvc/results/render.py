@@ -109,6 +109,8 @@ def _header_lines(content: SummaryTable, width: int) -> list[str]:
 
 def _aligned(grid: Grid) -> Grid:
     """Cells of each numeric column padded so that decimal points stand under each other."""
+    if grid.aligned:
+        return grid
     columns = [list(cells) for cells in zip(*grid.rows, strict=True)]
     for c in range(grid.stubs, len(columns)):
         tails = [len(cell) - _point(cell) if _is_number(cell) else 0 for cell in columns[c]]

@@ -23,11 +23,15 @@ _METHODS = {"reml": "REML", "ml": "maximum likelihood"}
 
 @dataclass(frozen=True)
 class Grid:
-    """A block of cells: the first `stubs` columns are names, the others numbers."""
+    """A block of cells: the first `stubs` columns are names, the others numbers.
+
+    `aligned`: the numbers stand under each other already; otherwise text lines up their decimal points.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     stubs: int
+    aligned: bool = False
 
 
 @dataclass(frozen=True)

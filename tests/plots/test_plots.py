@@ -12,7 +12,7 @@ from ..tolerances import IDENTITY
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
-from mixedvc.results.plots import caterpillar, residuals, varshare  # noqa: E402
+from mixedvc.results.plots import caterpillar, comparison, residuals, varshare  # noqa: E402
 from mixedvc.results.plots.varshare import shares  # noqa: E402
 
 
@@ -169,3 +169,67 @@ def test_importing_the_plots_does_not_import_matplotlib():
 
     code = "import sys, mixedvc.results.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def both():
+    spec = mv.model("diameter ~ 1 + (1 | plate) + (1 | sample)", mv.load_data("penicillin"))
+    return mv.compare(spec, {"by reml": "reml", "by ml": "ml"})
+
+
+def test_a_comparison_shows_every_estimate_and_interval(both):
+    panels = comparison(both, level=0.8)
+    assert [panel.get_title() for panel in panels] == ["plate", "sample", "Residual"]
+    frame = both.estimates(level=0.8)
+    for panel in panels:
+        rows = frame[frame["parameter"] == panel.get_title()]
+        x, y = points(panel).T
+        np.testing.assert_allclose(x, rows["estimate"], **IDENTITY)
+        segments = np.concatenate([lines.get_segments() for lines in panel.collections])
+        np.testing.assert_allclose(segments[:, :, 0], rows[["lower", "upper"]], **IDENTITY)
+        np.testing.assert_array_equal(segments[:, 0, 1], y)
+        assert panel.yaxis_inverted(), "the first method stands on top"
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == ["by reml", "by ml"]
+    assert {text.get_text() for text in panels[1].get_yticklabels()} == {""}
+
+
+def test_a_comparison_draws_chosen_parameters_on_the_user_s_axes(both):
+    _, axes = plt.subplots(1, 2)
+    panels = both.plot(["Residual", "Intercept"], ax=axes)
+    assert list(panels) == list(axes)
+    assert all(panel.get_yticklabels() for panel in panels)
+    assert axes[0].figure.get_suptitle() == ""
+    alone = both.plot("Intercept")
+    np.testing.assert_allclose(points(alone)[:, 0], [both[m].params["Intercept"] for m in both.labels], **IDENTITY)
+    with pytest.raises(OptionError, match="no parameter is called 'Days'; there are 'plate', 'sample', 'Residual'"):
+        both.plot("Days")
+    with pytest.raises(OptionError, match="parameters= is empty"):
+        both.plot([])
+    with pytest.raises(OptionError, match="draws 3 panels"):
+        both.plot(ax=axes)
+
+
+def test_many_parameters_are_drawn_in_rows_of_four():
+    spec = mv.model("Reaction ~ Days + (Days + I(Days^2) | Subject)", mv.load_data("sleepstudy"))
+    panels = mv.compare(spec, ["reml"]).plot()
+    assert len(panels) == len(panels[0].figure.axes) == 7
+    tops = [round(panel.get_subplotspec().get_position(panel.figure).y1, 3) for panel in panels]
+    assert [tops.count(top) for top in sorted(set(tops), reverse=True)] == [4, 3]
+
+
+def test_a_zero_is_hollow_and_a_failed_method_keeps_its_line():
+    class Broken:
+        name, needs, provides = "broken", frozenset(), frozenset()
+
+        def fit(self, *_, **__):
+            raise RuntimeError("no")
+
+    spec = mv.model("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff2"))
+    with pytest.warns(mv.errors.MixedVCWarning, match="broken failed"):
+        got = mv.compare(spec, ["reml", Broken(), "ml"])
+    batch, residual = got.plot()
+    assert [line.get_markerfacecolor() for line in batch.lines if line.get_marker() == "o"] == ["white", "white"]
+    assert "white" not in [line.get_markerfacecolor() for line in residual.lines if line.get_marker() == "o"]
+    assert [text.get_text() for text in batch.get_yticklabels()] == ["reml", "broken (failed)", "ml"]
+    np.testing.assert_array_equal(points(residual)[:, 1], [0, 2])
+    assert "hollow: at the boundary" in batch.figure.get_suptitle()

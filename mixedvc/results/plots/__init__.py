@@ -1,4 +1,4 @@
-"""Pictures of a fit (needs the extra ``mixedvc[plots]``): caterpillar, residuals, varshare; each returns its axes.
+"""Pictures (need the extra ``mixedvc[plots]``): caterpillar, comparison, residuals, varshare; each returns its axes.
 
 Examples
 --------
@@ -10,7 +10,8 @@ Examples
 """
 
 from .caterpillar import caterpillar
+from .comparison import comparison
 from .residuals import residuals
 from .varshare import varshare
 
-__all__ = ["caterpillar", "residuals", "varshare"]
+__all__ = ["caterpillar", "comparison", "residuals", "varshare"]

@@ -18,8 +18,8 @@ BLUE = "#0072B2"
 ORANGE = "#D55E00"
 
 
-def axes(n: int, given: Any, what: str, width: float, height: float) -> list[Axes]:
-    """`n` axes side by side: the user's, checked, or those of a new figure.
+def axes(n: int, given: Any, what: str, width: float, height: float, *, across: int | None = None) -> list[Axes]:
+    """`n` axes side by side, or in rows of `across` (of that height each): the user's, checked, or a new figure's.
 
     Raises
     ------
@@ -34,8 +34,12 @@ def axes(n: int, given: Any, what: str, width: float, height: float) -> list[Axe
     except ImportError:
         raise MissingExtra("matplotlib", "plots", what) from None
     if given is None:
-        _, made = plt.subplots(1, n, figsize=(width, height), layout="constrained", squeeze=False)
-        return list(made[0])
+        columns = across or n
+        down = -(-n // columns)
+        figure, made = plt.subplots(down, columns, figsize=(width, down * height), layout="constrained", squeeze=False)
+        for spare in made.ravel()[n:]:
+            figure.delaxes(spare)
+        return list(made.ravel()[:n])
     some = list(np.ravel(np.asarray(given, dtype=object)))
     if len(some) != n or not all(isinstance(one, Axes) for one in some):
         raise OptionError(f"{what} draws {n} panel{'s' * (n != 1)}: ax= takes {n} matplotlib axes, not {given!r:.80}")
