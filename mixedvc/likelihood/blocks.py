@@ -136,7 +136,7 @@ class BlockLikelihood:
         return BlockLikelihood(self.spec, self.reml, self._frame.with_response(y), self._stacks)
 
 
-def _stack(spec: ModelSpec, rows: Rows, index: NDArray[np.intp]) -> Stack:
+def block_stack(spec: ModelSpec, rows: Rows, index: NDArray[np.intp]) -> Stack:
     """Every V_j inside the blocks of one size."""
     parts = []
     for term in spec.all_terms:
@@ -206,7 +206,7 @@ class _Blocks:
             "Terms that cross connect the blocks; fewer of them, or kernels of low rank as mv.Features, need less.",
         )
         rows = working_rows(spec)
-        stacks = [_stack(spec, rows, index) for index in block_rows(label)]
+        stacks = [block_stack(spec, rows, index) for index in block_rows(label)]
         return BlockLikelihood(spec, reml, RowFrame(rows), stacks)
 
 

@@ -59,9 +59,20 @@ class Moments(Protocol):
     """Second moments of one specification; V_j are never formed together, and nothing is factorised.
 
     m = len(spec.index); U and Y have the specification's n working rows.
+
+    Attributes
+    ----------
+    name : str
+        Registered kind.
+    reason : str
+        Why this kind, in words.
+    fallback : str
+        Why `covariance` used random probes although the traces of S are exact; empty where it did not.
     """
 
     name: str
+    reason: str
+    fallback: str
     spec: ModelSpec
     rows: Rows
 

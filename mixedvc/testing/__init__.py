@@ -15,6 +15,7 @@ from .checks import (
     draw_checks,
     estimator_checks,
     likelihood_checks,
+    moment_checks,
     structure_checks,
     zero_is_zero,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "draw_checks",
     "estimator_checks",
     "likelihood_checks",
+    "moment_checks",
     "structure_checks",
     "zero_is_zero",
 ]

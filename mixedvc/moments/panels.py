@@ -1,0 +1,126 @@
+"""Panels: each kernel is read once, a few rows at a time and only its lower triangle; no n×n array is made.
+
+Applies to every covariance: stored matrices are read where they are, others are gathered or computed panel by panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..covariance.base import Can
+from ..design.spec import ModelSpec, Term
+from ..likelihood.choose import Cost, cost_of
+from .base import Variant, moment_kinds
+from .exact import OperatorMoments
+from .products import Products
+from .squared import covariance
+
+Float = NDArray[np.float64]
+_GATHERED_BYTES = 16 * 2**20  # panels that are looked up
+_COMPUTED_BYTES = 64 * 2**20  # panels that are computed: fewer of them, each begins anew
+_CACHED_ROWS = 32  # rows of a stored matrix at a time: they stay in cache for every product
+
+
+class PanelMoments(OperatorMoments):
+    """Exact second moments of any specification by panels of rows."""
+
+    name = "panels"
+
+    @property
+    def _height(self) -> int:
+        """Rows of one panel."""
+        ops = self.operators.random
+        per_row = sum(op.row_bytes for op in ops)
+        if per_row == 0:
+            return _CACHED_ROWS
+        budget = _COMPUTED_BYTES if any(op.computed for op in ops) else _GATHERED_BYTES
+        return max(8, budget // per_row)
+
+    def panels(self) -> Iterator[tuple[int, int, list[Float]]]:
+        """(start, stop, [V_j[start:stop, :stop] of each random term's parameters])."""
+        n, step = self.rows.n, self._height
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            yield start, stop, [V for op in self.operators.random for V in op.panel(start, stop)]
+
+    @cached_property
+    def products(self) -> Products:
+        ops, Q, y = self.operators, self.rows.Q, self.rows.y
+        U = np.ascontiguousarray(np.column_stack([Q, y]).T)  # (c, n)
+        r, n = ops.m - len(ops.residual), self.rows.n
+        inner, VU = np.zeros((ops.m, ops.m)), np.zeros((ops.m, len(U), n))
+        for start, stop, found in self.panels():
+            for j, V in enumerate(found):
+                left = V[:, :start]
+                VU[j, :, start:stop] += U[:, :stop] @ V.T
+                VU[j, :, :start] += U[:, start:stop] @ left
+                for k in range(j, r):
+                    other = found[k]
+                    inner[j, k] += 2.0 * row_dots(left, other[:, :start])
+                    inner[j, k] += float(np.einsum("ij,ij->", V[:, start:], other[:, start:]))
+        inner[:r, :r] += np.triu(inner[:r, :r], 1).T
+        D, E = ops.diagonal, ops.residual
+        VU[r:] = E[:, None, :] * U
+        inner[r:] = E @ D.T
+        inner[:r, r:] = inner[r:, :r].T
+        quad = VU[:, -1] @ y
+        return Products(inner, VU[:, :-1].swapaxes(1, 2), quad, D, Q)
+
+    def inner_with(self, G: Float) -> Float:
+        """(m,): ⟨V_j, G⟩, panel by panel."""
+        ops = self.operators
+        r = ops.m - len(ops.residual)
+        out = np.zeros(ops.m)
+        for start, stop, found in self.panels():
+            left, corner = G[start:stop, :start], G[start:stop, start:stop]
+            for j, V in enumerate(found):
+                out[j] += 2.0 * row_dots(V[:, :start], left) + float(np.einsum("ij,ij->", V[:, start:], corner))
+        out[r:] = ops.residual @ np.diagonal(G)
+        return out
+
+    def covariance(self, variant: Variant, theta: Float) -> tuple[Float, Float | None]:
+        """Cov(q) by one product of n×n matrices a kernel, or by probes where that is too much."""
+        return covariance(self, variant, theta)
+
+
+def row_dots(A: Float, B: Float) -> float:
+    """⟨A, B⟩ of two wide panels, row by row: each row is read from cache where it was just read."""
+    if not A.size:
+        return 0.0
+    return float(sum(a.dot(b) for a, b in zip(A, B, strict=True)))
+
+
+def _entry_work(term: Term) -> float:
+    """Flops for one entry of a term's kernel: stored, by a solve, or from its features."""
+    can = term.covariance.can
+    if can & (Can.DENSE | Can.SPARSE | Can.DIAGONAL):
+        return 4.0
+    return 50.0 if Can.PRECISION in can else float(getattr(term.covariance, "m", 50))
+
+
+class _Panels:
+    """Registered kind: applies to every single-response specification."""
+
+    name = "panels"
+    random = False
+
+    def cost(self, spec: ModelSpec) -> Cost | None:
+        if spec.t != 1:
+            return None
+        n, m = float(spec.n), len(spec.index)
+        return cost_of(
+            setup=n * n * (2.0 * m * (spec.p + 1) + m * m + sum(map(_entry_work, spec.terms))),
+            each=2.0 * n**3 * (m - 1),
+            memory=2e8,
+            reason=f"each kernel is read once, a few of its {spec.n:,} rows at a time",
+        )
+
+    def __call__(self, spec: ModelSpec, *, probes: int = 0, rng: np.random.Generator | None = None) -> PanelMoments:
+        return PanelMoments(spec, probes=probes, rng=rng)
+
+
+moment_kinds.register("panels")(_Panels())
