@@ -267,8 +267,7 @@ def _estimator(method: Any, options: dict[str, Any]) -> Any:
         if not hasattr(method, "fit"):
             raise OptionError(f"method={method!r} is neither a registered name nor an estimator")
         return dataclasses.replace(method, **_known(type(method), options)) if options else method
-    cls = estimators.get(method)
-    return cls(**_known(cls, options))
+    return configured(method, options)
 
 
 def _labelled(methods: Any, restricted: bool | None) -> dict[str, Any]:
@@ -278,13 +277,10 @@ def _labelled(methods: Any, restricted: bool | None) -> dict[str, Any]:
     given = list(methods.items()) if isinstance(methods, Mapping) else [(None, method) for method in methods]
     if not given:
         raise OptionError("methods is empty: name at least one, e.g. ['reml', 'he']")
-    made = []
-    for label, method in given:
-        options: dict[str, Any] = {}
-        if isinstance(method, str) and restricted is not None:
-            takes = {f.name for f in dataclasses.fields(estimators.get(method)) if f.init}
-            options = {"restricted": restricted} if "restricted" in takes else {}
-        made.append((label, _estimator(method, options)))
+    made = [
+        (label, configured(method, {}, restricted) if isinstance(method, str) else _estimator(method, {}))
+        for label, method in given
+    ]
     names = [estimator.name for _, estimator in made]
     labels = [
         str(label) if label is not None else e.name if names.count(e.name) == 1 else _spelt(e) for label, e in made
@@ -293,6 +289,14 @@ def _labelled(methods: Any, restricted: bool | None) -> dict[str, Any]:
     if twice is not None:
         raise OptionError(f"two methods are called {twice!r}: give labels, methods={{'first': …, 'second': …}}")
     return dict(zip(labels, (estimator for _, estimator in made), strict=True))
+
+
+def configured(name: str, options: dict[str, Any], restricted: bool | None = None) -> Any:
+    """The estimator called `name` with `options`; `restricted` reaches it where it can maximise either criterion."""
+    cls = estimators.get(name)
+    if restricted is not None and any(f.init and f.name == "restricted" for f in dataclasses.fields(cls)):
+        options = {"restricted": restricted, **options}
+    return cls(**_known(cls, options))
 
 
 def _spelt(estimator: Any) -> str:

@@ -1,26 +1,37 @@
-"""The command line: ``mixedvc fit FORMULA TABLE``, ``mixedvc data``."""
+"""The program ``mixedvc``: its commands, their help, what becomes of errors and warnings; ``mixedvc fit``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from typing import Any
 
-from .errors import MixedVCError, MixedVCWarning, OptionError
-
-DONE, FAILED, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+from . import cli_compare as compare
+from .cli_shared import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    NOT_CONVERGED,
+    bound,
+    check_outputs,
+    model_arguments,
+    run_arguments,
+    values,
+    write_csv,
+    write_json,
+)
+from .errors import MixedVCError, MixedVCWarning
 
 _ABOUT = """\
 Fit variance-components mixed models with lme4 formulas and known covariances.
 
-  mixedvc fit FORMULA TABLE   fit a model, print its summary, write results
-  mixedvc data                list the data sets that come with mixedvc
-  mixedvc fit --help          all options, the formula language and examples
+  mixedvc fit FORMULA TABLE                     fit a model, print its summary, write results
+  mixedvc compare FORMULA TABLE --methods A,B   fit it by several methods, print them side by side
+  mixedvc data                                  list the data sets that come with mixedvc
+  mixedvc fit --help                            all options, the formula language and examples
 """
 
 _FIT = """\
@@ -118,6 +129,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     _fit_arguments(fit)
     fit.set_defaults(run=_fit)
+    several = commands.add_parser(
+        "compare",
+        prog="mixedvc compare",
+        usage="mixedvc compare FORMULA TABLE --methods NAMES [options]",
+        help="fit a model by several methods",
+        description=compare.ABOUT,
+        epilog=compare.EXAMPLES,
+        formatter_class=form,
+        allow_abbrev=False,
+    )
+    compare.arguments(several)
     data = commands.add_parser(
         "data", help="list the data sets", description="List the data sets that come with mixedvc."
     )
@@ -136,33 +158,7 @@ class _Version(argparse.Action):
 
 
 def _fit_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("formula", metavar="FORMULA", help="the model, in quotation marks")
-    parser.add_argument("table", metavar="TABLE", help="a file, or the name of a data set")
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--cov",
-        action="append",
-        default=[],
-        metavar="A=FILE",
-        help="known covariance A: a labelled square matrix (csv, tsv, npz) or a pedigree table (columns id, sire, dam)",
-    )
-    model.add_argument("--weights", metavar="COLUMN", help="prior weights: residual variance σ²/weight")
-    model.add_argument("--offset", metavar="COLUMN", help="a known part of the mean")
-    model.add_argument(
-        "--missing",
-        choices=("omit", "exclude", "fail"),
-        default="omit",
-        help="rows with missing cells: left out, left out but kept as gaps in --json, or an error (default: omit)",
-    )
-    model.add_argument(
-        "--contrasts",
-        action="append",
-        default=[],
-        metavar="F=KIND",
-        help="treatment, sum, helmert or poly for factor F",
-    )
-    model.add_argument("--na", action="append", metavar="TEXT", help="cells that mean missing, instead of NA and empty")
-    model.add_argument("--text", action="append", default=[], metavar="COLUMN", help="keep this column as text")
+    model_arguments(parser)
     method = parser.add_argument_group("method")
     method.add_argument(
         "--method", default="reml", metavar="NAME", help="reml (default), ml or another registered name"
@@ -173,8 +169,7 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
     method.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method, e.g. tol=1e-10"
     )
-    method.add_argument("--seed", type=int, metavar="N", help="seed of methods that draw")
-    method.add_argument("--threads", type=int, metavar="N", help="threads of the linear algebra")
+    run_arguments(method)
     shown = parser.add_argument_group("tables")
     shown.add_argument(
         "--df",
@@ -204,89 +199,19 @@ def _data(arguments: argparse.Namespace) -> int:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from .api import fit_spec, model
+    from .api import fit_spec
 
-    _check_outputs(arguments)
-    table = _table(arguments)
-    cov = _pairs(arguments.cov, "--cov")
-    contrasts = _pairs(arguments.contrasts, "--contrasts")
-    fixed = _values(arguments.fixed_varcomp, "--fixed-varcomp")
-    spec = model(
-        arguments.formula,
-        table,
-        cov=cov or None,
-        weights=arguments.weights,
-        offset=arguments.offset,
-        missing=arguments.missing,
-        contrasts=contrasts or None,
-    )
-    if arguments.explain:
-        print(spec.explain(), end="\n\n", file=sys.stderr if arguments.json == "-" else sys.stdout)
+    check_outputs(arguments, ("json", "tidy", "ranef", "save"))
     results = fit_spec(
-        spec,
+        bound(arguments),
         arguments.method,
-        fixed_varcomp=fixed or None,
+        fixed_varcomp=values(arguments.fixed_varcomp, "--fixed-varcomp") or None,
         threads=arguments.threads,
         seed=arguments.seed,
-        **_values(arguments.option, "--option"),
+        **values(arguments.option, "--option"),
     )
     _write(results, arguments)
     return DONE if results.converged else NOT_CONVERGED
-
-
-def _table(arguments: argparse.Namespace) -> Any:
-    from .io.datasets import load_data, names
-    from .io.tables import NA, read_table
-
-    plain_name = os.sep not in arguments.table and not Path(arguments.table).exists()
-    if plain_name and arguments.table in names():
-        return load_data(arguments.table)
-    if plain_name and "." not in arguments.table:
-        load_data(arguments.table)  # raises: lists the data sets, the nearest first
-    return read_table(arguments.table, na=tuple(arguments.na or NA), text=arguments.text)
-
-
-def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    """``["A=x"]`` as a dictionary."""
-    made: dict[str, str] = {}
-    for item in given:
-        name, equals, value = item.partition("=")
-        if not (name.strip() and equals and value.strip()):
-            raise OptionError(f"{option} {item!r}: write NAME=VALUE, e.g. {option} A=…")
-        if name.strip() in made:
-            raise OptionError(f"{option} gives {name.strip()!r} twice")
-        made[name.strip()] = value.strip()
-    return made
-
-
-def _values(given: Sequence[str], option: str) -> dict[str, Any]:
-    """``["a=2", "b=[[1, 0], [0, 1]]", "c=text"]`` with numbers, lists and truth values read as JSON."""
-    return {name: _value(text) for name, text in _pairs(given, option).items()}
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Two outputs in one file, or a folder that does not exist, are noticed before the work, not after it."""
-    seen: dict[str, str] = {}
-    for option in ("json", "tidy", "ranef", "save"):
-        path = getattr(arguments, option)
-        if path is None or (option == "json" and path == "-"):
-            continue
-        folder = Path(path).expanduser().resolve().parent
-        if not folder.is_dir():
-            raise OptionError(f"--{option} {path}: the folder {str(folder)!r} does not exist")
-        where = str(Path(path).expanduser().resolve())
-        if where in seen:
-            raise OptionError(f"--{seen[where]} and --{option} both write {path!r}")
-        if Path(arguments.table).exists() and Path(arguments.table).resolve() == Path(where):
-            raise OptionError(f"--{option} would overwrite the table {path!r}")
-        seen[where] = option
 
 
 def _write(results: Any, arguments: argparse.Namespace) -> None:
@@ -295,31 +220,13 @@ def _write(results: Any, arguments: argparse.Namespace) -> None:
     if not arguments.quiet and arguments.json != "-":
         print(results.summary(df=arguments.df, level=arguments.level))
     if arguments.json is not None:
-        _json(as_plain(results, df=arguments.df, level=arguments.level), arguments.json)
+        write_json(as_plain(results, df=arguments.df, level=arguments.level), arguments.json)
     if arguments.tidy is not None:
-        _csv(results.tidy(conf_int=True, level=arguments.level, df=arguments.df), arguments.tidy)
+        write_csv(results.tidy(conf_int=True, level=arguments.level, df=arguments.df), arguments.tidy)
     if arguments.ranef is not None:
-        _csv(results.tidy("ran_vals", conf_int=True, level=arguments.level), arguments.ranef)
+        write_csv(results.tidy("ran_vals", conf_int=True, level=arguments.level), arguments.ranef)
     if arguments.save is not None:
         results.save(arguments.save)
-
-
-def _json(values: Any, path: str) -> None:
-    text = json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    if path == "-":
-        print(text, end="")
-    else:
-        _file(path, lambda stream: stream.write(text.encode()))
-
-
-def _csv(frame: Any, path: str) -> None:
-    _file(path, lambda stream: stream.write(frame.to_csv(index=False, na_rep="NA").encode()))
-
-
-def _file(path: str, write: Callable[[BinaryIO], Any]) -> None:
-    from .io.atomic import write_whole
-
-    write_whole(path, write, MixedVCError)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ FLOOR = {
     "estimators": 6,
     "inference": 7,
     "results": 8,
-    **dict.fromkeys(("api", "cli", "porting", "pathways", "communities", "twins"), 9),
+    **dict.fromkeys(
+        ("api", "cli", "cli_compare", "cli_shared", "correlation", "porting", "pathways", "communities", "twins"), 9
+    ),
     "__init__": 10,
     "__main__": 10,
     "testing": 10,

@@ -121,6 +121,24 @@ class Comparison:
 
         return comparison(self, parameters, level=level, ax=ax)
 
+    def as_plain(self, *, level: float = 0.95) -> dict[str, Any]:
+        """Everything as plain values for JSON: ``model``, ``criterion``, ``methods``, ``estimates``, ``notes``.
+
+        NaN and infinite numbers are None.
+        """
+        from ..io.archive import versions
+        from .comparison_table import comparison_notes
+        from .plain import model_plain, records
+
+        return {
+            "model": model_plain(self),
+            "criterion": "REML" if self.reml else "ML",
+            "methods": records(self.glance().rename_axis("method").reset_index()),
+            "estimates": records(self.estimates(level=level)),
+            "notes": comparison_notes(self),
+            "written_by": versions(),
+        }
+
     def to_latex(self, label: str = "") -> str:
         """LaTeX tabulars (booktabs)."""
         from .comparison_table import comparison_table

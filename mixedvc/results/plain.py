@@ -16,6 +16,7 @@ from ..io.archive import versions
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .comparison import Comparison
     from .point import PointResults
 
 
@@ -41,7 +42,7 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
     """
     spec = fit.spec
     return {
-        "model": _model(fit),
+        "model": model_plain(fit),
         "fit": _fit(fit),
         "fixed": _fixed(fit, df, level),
         "cov_fixed": {"names": list(spec.x_names), "matrix": plain(fit.cov_params().to_numpy())},
@@ -59,7 +60,8 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
     }
 
 
-def _model(fit: PointResults) -> dict[str, Any]:
+def model_plain(fit: PointResults | Comparison) -> dict[str, Any]:
+    """The model behind a fit or a comparison: formula, rows, terms."""
     spec = fit.spec
     return {
         "formula": getattr(spec.source, "formula", None),
