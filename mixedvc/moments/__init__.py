@@ -1,6 +1,6 @@
 """Second moments: the equations S θ = q of the Haseman-Elston family; importing registers ours."""
 
-from . import blocks, hutchinson, panels  # noqa: F401  (they register themselves)
+from . import blocks, factors, hutchinson, panels  # noqa: F401  (they register themselves)
 from .base import Equations, Moments, Variant, moment_kinds
 from .choose import choose_moments, rank_moments
 

@@ -26,20 +26,22 @@ _MOST_CUBED = 2e12  # n³ of a product that is still made
 _BLOCK = 256
 
 
-def covariance(moments: OperatorMoments, variant: Variant, theta: Float) -> tuple[Float, Float | None]:
+def covariance(
+    moments: OperatorMoments, variant: Variant, theta: Float, *, most_rows: int | None = None
+) -> tuple[Float, Float | None]:
     """Cov(q) and its Monte-Carlo standard error (None: exact); says in `moments.fallback` why probes were used."""
     theta = np.asarray(theta, dtype=np.float64)
-    reason = too_much(moments.operators)
+    reason = too_much(moments.operators, most_rows)
     if not reason:
         return dense_covariance(moments, variant, theta), None
     moments.fallback = reason
     return probe_covariance(moments, variant, theta)
 
 
-def too_much(operators: Operators) -> str:
+def too_much(operators: Operators, most_rows: int | None = None) -> str:
     """Why n×n products are not made; empty where they are."""
     n = operators.rows.n
-    if float(n) ** 3 > _MOST_CUBED:
+    if float(n) ** 3 > _MOST_CUBED or (most_rows is not None and n > most_rows):
         return f"products of {n:,}×{n:,} matrices would take long"
     need = 8 * n * n * (operators.m + 2)
     if need > 0.7 * available_bytes():
