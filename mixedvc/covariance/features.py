@@ -16,13 +16,13 @@ from ..linalg.memory import require
 from . import checks
 from .base import Array, Can, Covariance, Positions, covariances
 from .common import as_rows, bit_sums, dense_logdet, digest, is_everything
+from .feature_table import CHUNK_BYTES, column_moments, read_features
 from .labels import Labels, named
 from .marginal import Marginal
 
 Float = NDArray[np.float64]
 Standardize = bool | Literal["center"]
 
-_CHUNK_BYTES = 32 * 2**20  # standardised columns held at a time
 _HASHED_BYTES = 256 * 2**20  # features beyond this are fingerprinted by a sample
 _CONSTANT = 1e-12  # standard deviation relative to the mean below which a column does not vary
 
@@ -38,18 +38,27 @@ class Features:
 
     Parameters
     ----------
-    matrix : (q, m) array
+    matrix : (q, m) array or frame
         One row a level, one column a feature; no missing values.
-    labels : (q,) array-like of hashable
-        Names of the rows.
+    labels : (q,) array-like of hashable, optional
+        Names of the rows; the frame's index by default.
     standardize : {True, "center", False}
         True: columns minus their mean, divided by their standard deviation (divisor q − 1), constant columns
         dropped; "center": columns minus their mean, constant columns dropped; False: as they are.
+    names : (m,) array-like of hashable, optional
+        Names of the columns; the frame's columns by default.
+
+    Attributes
+    ----------
+    names : (m,) object or None
+        Of all columns, those dropped included.
+    mean, scale : (m,)
+        Of each column used (`kept`): its standardised value is (W − mean) × scale.
 
     Raises
     ------
     CovarianceError
-        Where a value is missing or infinite, or no column varies.
+        Where a value is missing or infinite, no column varies, or a name stands twice.
 
     Warns
     -----
@@ -67,48 +76,73 @@ class Features:
     """
 
     matrix: Array = field(repr=False)
-    labels: NDArray[np.object_]
+    labels: NDArray[np.object_] = None  # type: ignore[assignment]  # the frame's index takes its place
     standardize: Standardize = True
-    _index: Labels = field(init=False, repr=False)
-    _mean: Float = field(init=False, repr=False)
-    _scale: Float = field(init=False, repr=False)
-    _kept: NDArray[np.intp] = field(init=False, repr=False)
+    names: NDArray[np.object_] | None = field(default=None, repr=False)
+    mean: Float = field(init=False, repr=False)
+    scale: Float = field(init=False, repr=False)
+    kept: NDArray[np.intp] = field(init=False, repr=False)
+    index: Labels = field(init=False, repr=False)
+    columns: Labels | None = field(init=False, repr=False)
 
     kind = "features"
 
     def __post_init__(self) -> None:
         if self.standardize not in (True, False, "center"):
             raise OptionError(f"standardize must be True, False or 'center', not {self.standardize!r}")
-        index = Labels(self.labels, "the features")
-        W = _as_matrix(self.matrix, index)
-        mean, sd = _moments(W, index)
+        W, index, columns = read_features(self.matrix, self.labels, self.names, "the features")
+        if len(index) < 2:
+            raise CovarianceError("features of one level have no variance among levels")
+        self._set(W, index, columns)
+        self._learn(None)
+        if not self._diagonal.any():
+            raise CovarianceError("the features are zero everywhere: a term with them has no variance")
+
+    def _set(self, W: Array, index: Labels, columns: Labels | None) -> None:
+        held = W.view()
+        held.flags.writeable = False
+        names = None if columns is None else columns.values
+        self._hold(matrix=held, labels=index.values, index=index, columns=columns, names=names)
+
+    def _hold(self, **facts: Any) -> None:
+        for name, value in facts.items():
+            object.__setattr__(self, name, value)
+
+    def _learn(self, rows: Positions | None) -> None:
+        """Means, deviations and constant columns among the levels at `rows`."""
+        mean, sd = column_moments(self.matrix, self.index, rows)
         scale = np.maximum(np.abs(mean), 1e-300)
         constant = (sd <= _CONSTANT * scale) if self.standardize else np.zeros(len(sd), dtype=bool)
         kept = np.flatnonzero(~constant)
         if len(kept) == 0:
-            raise CovarianceError(f"none of the {W.shape[1]} features varies among the {len(index)} levels")
+            count = len(self.index) if rows is None else len(rows)
+            raise CovarianceError(f"none of the {len(sd)} features varies among the {count} levels")
         if len(kept) < len(sd):
+            which = np.flatnonzero(constant) if self.columns is None else self.columns.values[constant]
             checks.warn(
                 f"{len(sd) - len(kept)} of {len(sd)} features are constant and were dropped, at column "
-                f"{named(np.flatnonzero(constant).tolist(), 5)}; A is divided by the {len(kept)} left"
+                f"{named(which.tolist(), 5)}; A is divided by the {len(kept)} left"
             )
         centre = mean if self.standardize else np.zeros_like(mean)
         divide = sd if self.standardize is True else np.ones_like(sd)
-        self._set(W, index, centre[kept], 1.0 / divide[kept], kept)
-        if not self._diagonal.any():
-            raise CovarianceError("the features are zero everywhere: a term with them has no variance")
+        self._hold(mean=centre[kept], scale=1.0 / divide[kept], kept=kept)
 
-    def _set(self, W: Array, index: Labels, mean: Float, scale: Float, kept: NDArray[np.intp]) -> None:
-        held = W.view()
-        held.flags.writeable = False
-        facts = {"matrix": held, "labels": index.values, "_index": index, "_mean": mean, "_scale": scale, "_kept": kept}
-        for name, value in facts.items():
-            object.__setattr__(self, name, value)
+    def standardized_by(self, rows: Positions) -> Features:
+        """The same features with the means, deviations and constant columns of the levels at `rows` alone."""
+        if not self.standardize:
+            return self
+        if len(rows) < 2:
+            raise CovarianceError("features of one level have no variance among levels")
+        new = object.__new__(Features)
+        new._hold(standardize=self.standardize)
+        new._set(self.matrix, self.index, self.columns)
+        new._learn(np.asarray(rows, dtype=np.intp))
+        return new
 
     @property
     def m(self) -> int:
         """Features used."""
-        return len(self._kept)
+        return len(self.kept)
 
     @property
     def rank(self) -> int:
@@ -122,24 +156,34 @@ class Features:
 
     def positions(self, levels: Array) -> Positions:
         """Position of each of `levels`; −1 where absent."""
-        return self._index.positions(levels)
+        return self.index.positions(levels)
 
-    def chunks(self, rows: Positions | None = None) -> Iterator[tuple[slice, Float]]:
-        """(which of the m features, standardised values (len(rows)×c) / √m), a few columns at a time."""
+    def chunks(self, rows: Positions | None = None, room: int = 0) -> Iterator[tuple[slice, Float]]:
+        """(which of the m features, standardised values (len(rows)×c) / √m), a few columns at a time.
+
+        As many as take 32 MiB, or would with `room` rows where that is more than there are.
+        """
         q = len(self.labels)
         picked: Any = slice(None) if is_everything(rows, q) else np.asarray(rows, dtype=np.intp)
         n = q if isinstance(picked, slice) else len(picked)
-        width = max(1, _CHUNK_BYTES // (8 * max(n, 1)))
-        root = np.sqrt(self.m)
-        for start in range(0, self.m, width):
-            part = slice(start, min(start + width, self.m))
-            columns = self._kept[part]
+        for part in self.parts(max(n, room)):
+            columns = self.kept[part]
             run = slice(int(columns[0]), int(columns[-1]) + 1)
             raw = self.matrix[:, run] if run.stop - run.start == len(columns) else self.matrix[:, columns]
-            G = np.array(raw[picked], dtype=np.float64)
-            G -= self._mean[part]
-            G *= self._scale[part] / root
-            yield part, G
+            yield part, self.standardized(raw[picked], part)
+
+    def parts(self, n: int) -> Iterator[slice]:
+        """The m features in runs of which n rows take 32 MiB."""
+        width = max(1, CHUNK_BYTES // (8 * max(n, 1)))
+        for start in range(0, self.m, width):
+            yield slice(start, min(start + width, self.m))
+
+    def standardized(self, raw: Array, part: slice) -> Float:
+        """Values (r×c) of the features `part`, as a fresh array: standardised as these are, divided by √m."""
+        G = np.array(raw, dtype=np.float64)
+        G -= self.mean[part]
+        G *= self.scale[part] / np.sqrt(self.m)
+        return G
 
     def block(self, rows: Positions | None = None, cols: Positions | None = None) -> Float:
         """Dense A[rows, cols], summed over chunks of features."""
@@ -151,7 +195,8 @@ class Features:
             return self._square(left)
         right = as_rows(cols, q)
         out = np.zeros((len(left), len(right)))
-        for (_, G), (_, H) in zip(self._aligned(left, right), self._aligned(right, left), strict=True):
+        room = max(len(left), len(right))
+        for (_, G), (_, H) in zip(self.chunks(left, room), self.chunks(right, room), strict=True):
             out += G @ H.T
         return out
 
@@ -163,20 +208,6 @@ class Features:
         if len(distinct) == len(rows) and np.array_equal(distinct, rows):
             return out
         return out[np.ix_(back, back)]
-
-    def _aligned(self, rows: Positions, other: Positions) -> Iterator[tuple[slice, Float]]:
-        """Chunks of `rows` of the width that the longer of `rows` and `other` gets."""
-        pad = max(len(rows), len(other))
-        width = max(1, _CHUNK_BYTES // (8 * max(pad, 1)))
-        for start in range(0, self.m, width):
-            part = slice(start, min(start + width, self.m))
-            yield part, self._standardised(rows, part)
-
-    def _standardised(self, rows: Positions, part: slice) -> Float:
-        G = np.array(self.matrix[:, self._kept[part]][rows], dtype=np.float64)
-        G -= self._mean[part]
-        G *= self._scale[part] / np.sqrt(self.m)
-        return G
 
     def sparse_block(self, rows: Positions | None = None) -> sp.csr_array:
         """A[rows, rows]; it is full."""
@@ -243,7 +274,7 @@ class Features:
         if W.nbytes > _HASHED_BYTES:
             step = max(1, W.shape[1] // 4096)
             W = np.ascontiguousarray(W[:: max(1, W.shape[0] // 4096), ::step])
-        return digest("features", self.matrix.shape, self._index.digest, self._mean, self._scale, *bit_sums(W))
+        return digest("features", self.matrix.shape, self.index.digest, self.mean, self.scale, *bit_sums(W))
 
     def describe(self) -> str:
         """``features 599×1279, standardised``."""
@@ -251,55 +282,23 @@ class Features:
         return f"features {len(self.labels)}×{self.m}, {how}"
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Labels, the features as stored, and how they are standardised."""
-        options = {"labels": self._index.pack(), "standardize": self.standardize}
-        return options, {"matrix": self.matrix, "mean": self._mean, "scale": self._scale, "kept": self._kept}
+        """Labels, names, the features as stored, and how they are standardised."""
+        names = None if self.columns is None else self.columns.pack()
+        options = {"labels": self.index.pack(), "standardize": self.standardize, "names": names}
+        return options, {"matrix": self.matrix, "mean": self.mean, "scale": self.scale, "kept": self.kept}
 
     @classmethod
     def from_state(cls, options: Mapping[str, Any], arrays: Mapping[str, Array]) -> Features:
         """Inverse of `state`."""
         index, W = Labels.unpack(options), np.asarray(arrays["matrix"])
+        columns = None if options.get("names") is None else Labels.unpack(options, "names")
         kept = np.asarray(arrays["kept"], dtype=np.intp)
         sizes = {len(kept), len(arrays["mean"]), len(arrays["scale"])}
-        if W.ndim != 2 or W.shape[0] != len(index) or len(sizes) > 1 or kept.min() < 0 or kept.max() >= W.shape[1]:
+        fits = W.ndim == 2 and W.shape[0] == len(index) and (columns is None or len(columns) == W.shape[1])
+        if not fits or len(sizes) > 1 or kept.min() < 0 or kept.max() >= W.shape[1]:
             raise CovarianceError(f"saved features do not fit together: {W.shape}, {len(index)} labels")
         new = object.__new__(cls)
-        object.__setattr__(new, "standardize", options["standardize"])
-        new._set(W, index, np.asarray(arrays["mean"]), np.asarray(arrays["scale"]), kept)
+        new._hold(standardize=options["standardize"])
+        new._set(W, index, columns)
+        new._hold(mean=np.asarray(arrays["mean"]), scale=np.asarray(arrays["scale"]), kept=kept)
         return new
-
-
-def _as_matrix(values: Any, index: Labels) -> Array:
-    W = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
-    if sp.issparse(values):
-        raise CovarianceError("features are a dense matrix: give W.toarray(), or Sparse(W @ W.T / m, labels)")
-    if W.ndim != 2 or W.shape[1] == 0:
-        raise CovarianceError(f"features must be a levels × features matrix, not of shape {W.shape}")
-    if W.shape[0] != len(index):
-        raise CovarianceError(f"the features have {W.shape[0]} rows but {len(index)} labels: one label for each row")
-    if W.dtype.kind not in "biuf":
-        W = checks.as_float(W, index, "the features")
-    if W.shape[0] < 2:
-        raise CovarianceError("features of one level have no variance among levels")
-    return W.astype(np.float32) if W.dtype == np.float16 else W
-
-
-def _moments(W: Array, index: Labels) -> tuple[Float, Float]:
-    """Mean and standard deviation (divisor q − 1) of each column, in one reading; refuses NaN and infinity."""
-    q, m = W.shape
-    mean, sd = np.empty(m), np.empty(m)
-    width = max(1, _CHUNK_BYTES // (8 * q))
-    for start in range(0, m, width):
-        part = slice(start, min(start + width, m))
-        G = np.array(W[:, part], dtype=np.float64)
-        mean[part] = G.mean(axis=0)
-        bad = np.flatnonzero(~np.isfinite(mean[part]))
-        if len(bad):
-            row = int(np.flatnonzero(~np.isfinite(G[:, bad[0]]))[0])
-            raise CovarianceError(
-                f"feature {start + int(bad[0])} of level {index.values[row]!r} is {G[row, bad[0]]}: impute missing "
-                "features first, e.g. with the column's mean"
-            )
-        G -= mean[part]
-        sd[part] = np.sqrt(np.einsum("ij,ij->j", G, G) / (q - 1))
-    return mean, sd

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..covariance.base import Positions
+from ..covariance.new_features import NewFeatures
 from ..design.spec import ModelSpec, Term
 from ..errors import DataError, OptionError
 from ..likelihood.base import Evaluation
 from .blup import CHUNK, effects, roster
+from .features import features_of
 
 Float = NDArray[np.float64]
 NEW_LEVELS = ("error", "zero", "conditional")
@@ -29,11 +31,26 @@ class TermRows:
     positions : (r,) intp
         Position in ``term.covariance.labels``; −1 where the covariance does not know the level either.
     basis : (r, k)
+    outside : (r,) intp, optional
+        Position in `new`, for levels that are known by their own features only; −1 for the others.
+    new : NewFeatures, optional
     """
 
     seen: Positions
     positions: Positions
     basis: Float
+    outside: Positions | None = None
+    new: NewFeatures | None = None
+
+    @property
+    def foreign(self) -> NDArray[np.bool_]:
+        """(r,) rows whose level is in `new`."""
+        return np.zeros(len(self.seen), dtype=bool) if self.outside is None else self.outside >= 0
+
+    def at(self, some: Positions) -> TermRows:
+        """The rows at `some`."""
+        outside = None if self.outside is None else self.outside[some]
+        return TermRows(self.seen[some], self.positions[some], self.basis[some], outside, self.new)
 
 
 @dataclass(frozen=True)
@@ -65,8 +82,10 @@ def training_rows(spec: ModelSpec, chosen: Sequence[int]) -> Rows:
     return Rows(spec.X, parts, spec.offset, spec.weights)
 
 
-def match_levels(term: Term, levels: NDArray[np.object_], basis: Float, new_levels: str) -> TermRows:
-    """Find each row's level among those of the fit and of the covariance; refuse strangers if so told.
+def match_levels(
+    term: Term, levels: NDArray[np.object_], basis: Float, new_levels: str, new: NewFeatures | None = None
+) -> TermRows:
+    """Find each row's level among those of the fit, of the covariance and of new features; refuse strangers if so told.
 
     A missing level (None) makes the row's prediction NaN.
     """
@@ -77,12 +96,14 @@ def match_levels(term: Term, levels: NDArray[np.object_], basis: Float, new_leve
     unique, inverse = _unique(levels[present])
     seen = np.array([where.get(label, -1) for label in unique], dtype=np.intp)
     positions = np.asarray(term.covariance.positions(unique), dtype=np.intp)
-    strangers = seen < 0
+    outside = np.full(len(unique), -1, dtype=np.intp) if new is None else new.positions(unique)
+    outside[seen >= 0] = -1
+    strangers = (seen < 0) & (outside < 0)
     if new_levels == "error" and strangers.any():
         raise DataError(_stranger_message(term, unique[strangers], positions[strangers] >= 0))
-    rows = np.full((2, len(levels)), -1, dtype=np.intp)
-    rows[:, present] = seen[inverse], positions[inverse]
-    return TermRows(rows[0], rows[1], np.where(present[:, None], basis, np.nan))
+    rows = np.full((3, len(levels)), -1, dtype=np.intp)
+    rows[:, present] = seen[inverse], positions[inverse], outside[inverse]
+    return TermRows(rows[0], rows[1], np.where(present[:, None], basis, np.nan), rows[2], new)
 
 
 def _unique(levels: NDArray[np.object_]) -> tuple[NDArray[np.object_], Positions]:
@@ -123,8 +144,8 @@ def predict_mean(spec: ModelSpec, evaluation: Evaluation, rows: Rows, new_levels
 
 
 def _term_mean(spec: ModelSpec, evaluation: Evaluation, i: int, part: TermRows, new_levels: str) -> Float:
-    known = part.seen >= 0
-    related = (part.positions >= 0) & ~known
+    known, foreign = part.seen >= 0, part.foreign
+    related = (part.positions >= 0) & ~known & ~foreign
     if new_levels == "conditional" and related.any():
         who = roster(spec.terms[i])
         at = np.full(len(spec.terms[i].covariance.labels), -1, dtype=np.intp)
@@ -133,7 +154,19 @@ def _term_mean(spec: ModelSpec, evaluation: Evaluation, i: int, part: TermRows, 
     else:
         u, where, use = np.asarray(evaluation.blup(i)), part.seen, known
     values = np.einsum("rk,rk->r", part.basis, u[where])
+    if foreign.any():
+        values[foreign] = np.einsum("rk,rk->r", part.basis[foreign], _foreign_effects(spec, evaluation, i, part))
+        use = use | foreign
     return np.where(use | np.isnan(part.basis).any(axis=1), values, 0.0)
+
+
+def _foreign_effects(spec: ModelSpec, evaluation: Evaluation, i: int, part: TermRows) -> Float:
+    """û of the rows whose level is in ``part.new``: Σ ⊗ A[new, known] times ZᵀPy."""
+    assert part.new is not None and part.outside is not None
+    term = spec.terms[i]
+    distinct, inverse = np.unique(part.outside[part.foreign], return_inverse=True)
+    u = part.new.times(distinct, features_of(term)[1], term.collect(evaluation.Py))
+    return (u @ spec.sigmas(evaluation.theta)[i])[inverse]
 
 
 def prediction_variance(spec: ModelSpec, evaluation: Evaluation, rows: Rows, new_levels: str = "error") -> Float:
@@ -154,7 +187,7 @@ def prediction_variance(spec: ModelSpec, evaluation: Evaluation, rows: Rows, new
 
 
 def _subset(rows: Rows, some: Positions) -> Rows:
-    parts = {i: TermRows(p.seen[some], p.positions[some], p.basis[some]) for i, p in rows.terms.items()}
+    parts = {i: part.at(some) for i, part in rows.terms.items()}
     return Rows(rows.X[some], parts)
 
 
@@ -174,13 +207,20 @@ def _term_covariance(
 ) -> tuple[Float, Float]:
     """Cov(y, z'u) (n, r) and Var(z'u) (r,) of one term."""
     term, Sigma = spec.terms[i], spec.sigmas(evaluation.theta)[i]
-    counted = part.positions >= 0 if new_levels == "conditional" else part.seen >= 0
+    foreign = part.foreign
+    counted = (part.positions >= 0 if new_levels == "conditional" else part.seen >= 0) & ~foreign
     distinct, inverse = np.unique(part.positions[counted], return_inverse=True)
     A = np.asarray(term.covariance.block(term.positions, distinct))[np.ix_(term.codes, inverse)]
     c = np.zeros((spec.n, len(counted)))
     c[:, counted] = A * (term.basis @ Sigma @ part.basis[counted].T)
     spread = np.zeros(len(counted))
     spread[counted] = np.asarray(term.covariance.diagonal(distinct))[inverse]
+    if foreign.any():
+        assert part.new is not None and part.outside is not None
+        distinct, inverse = np.unique(part.outside[foreign], return_inverse=True)
+        A = part.new.block(distinct, features_of(term)[1]).T[np.ix_(term.codes, inverse)]
+        c[:, foreign] = A * (term.basis @ Sigma @ part.basis[foreign].T)
+        spread[foreign] = part.new.diagonal(distinct)[inverse]
     if new_levels == "conditional":  # a level nobody knows: prior mean zero, prior variance of an average level
-        spread[~counted] = float(np.mean(term.covariance.diagonal(term.positions)))
+        spread[~counted & ~foreign] = float(np.mean(term.covariance.diagonal(term.positions)))
     return c, spread * np.einsum("rk,kl,rl->r", part.basis, Sigma, part.basis)

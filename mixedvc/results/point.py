@@ -21,6 +21,7 @@ from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_c
 from ..likelihood import choose, rank_choices
 from ..likelihood.base import Evaluation, Likelihood
 from . import frames, support
+from .features import effects_frame as features_frame
 from .reporting import Reporting
 
 if TYPE_CHECKING:
@@ -304,6 +305,24 @@ class PointResults(Reporting):
         prior = [blup.prior_covariance(self.spec, self.estimate.theta, i) for i in range(len(self.spec.terms))]
         return self._by_term(lambda i: frames.level_frame(self.spec, i, blup.reliability(self._pev[i], prior[i])))
 
+    def feature_effects(self, term: str | None = None, *, se: bool = False) -> pd.DataFrame:
+        """BLUPs of the effects of the columns of a term's features: the term as a random regression (MATH 2).
+
+        Parameters
+        ----------
+        term : str, optional
+            Needed unless one term has a `Features` covariance.
+        se : bool
+            Add standard errors (of prediction) and reliabilities; about as costly as m predictions with errors.
+
+        Returns
+        -------
+        DataFrame, one row a feature: effect (of one unit as the features were given), standardised (of one standard
+        deviation), se (of effect), reliability.  Columns that are constant have effect 0.  The random effects are
+        ``(W - W.mean()) @ effect`` (``W @ effect`` for features used as they are).
+        """
+        return features_frame(self, term, se)
+
     # ---- rows -----------------------------------------------------------------------------------------------
 
     @cached_property
@@ -338,6 +357,7 @@ class PointResults(Reporting):
         *,
         random: str | Sequence[str] = "all",
         new_levels: str = "error",
+        features: Mapping[str, Any] | None = None,
         se: bool = False,
         interval: str | None = None,
         level: float = 0.95,
@@ -351,6 +371,10 @@ class PointResults(Reporting):
         new_levels : str
             Levels without rows in the fit: "error"; "zero" leaves the term out for them; "conditional" predicts those
             the known covariance knows through its cross terms, others at prior mean 0 with prior variance.
+        features : mapping, optional
+            Features of levels that a `Features` covariance does not know, by its name in ``cov=``: a frame with the
+            levels as its index, or ``(matrix, labels)``.  They are standardised with the means and deviations of the
+            fit; columns are matched by name where both have names.
         se : bool
             Add standard errors of x'β̂ + z'û as a guess of x'β + z'u: Var(β̂) and Cov(β̂, û) are in them.
         interval : "confidence" or "prediction", optional
@@ -365,9 +389,11 @@ class PointResults(Reporting):
         level = intervals.check_level(level)
         chosen = predict.choose_terms(self.spec, random)
         if newdata is None:
+            if features is not None:
+                raise OptionError("features= describes levels of new rows: give newdata= too")
             rows, wrap = predict.training_rows(self.spec, chosen), self.padded
         else:
-            rows, wrap = support.new_rows(self, newdata, chosen, new_levels)
+            rows, wrap = support.new_rows(self, newdata, chosen, new_levels, features)
         mean = predict.predict_mean(self.spec, self.evaluation, rows, new_levels)
         if not se and interval is None:
             return wrap(mean, "predicted")

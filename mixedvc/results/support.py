@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from ..inference.parameters import Parameter, par_slices, parameters
 from ..inference.predict import Rows, match_levels, prediction_variance
 from ..inference.residuals import residual_variances
 from ..inference.se import ParameterCovariance
+from .features import new_features
 from .frames import sd_column
 
 if TYPE_CHECKING:
@@ -30,16 +31,19 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 
 
-def new_rows(fit: PointResults, newdata: Any, chosen: Sequence[int], new_levels: str) -> tuple[Rows, Any]:
+def new_rows(
+    fit: PointResults, newdata: Any, chosen: Sequence[int], new_levels: str, features: Mapping[str, Any] | None = None
+) -> tuple[Rows, Any]:
     """Rows of `newdata` bound as the fit's were, and what turns a vector into a Series with their index."""
     import pandas as pd
 
     spec = fit.spec
     if spec.source is None:
         raise OptionError("this model was not made from a formula and data, so new rows cannot be bound to it")
+    new = new_features(spec, chosen, features)
     bound = spec.source.new_rows(newdata, terms=[spec.terms[i].name for i in chosen])
     parts = {
-        i: match_levels(spec.terms[i], part.levels, part.basis, new_levels)
+        i: match_levels(spec.terms[i], part.levels, part.basis, new_levels, new.get(i))
         for i, part in zip(chosen, bound.rows, strict=True)
     }
     index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.Index(bound.labels)
