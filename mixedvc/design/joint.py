@@ -248,10 +248,9 @@ def _response(specs: tuple[ModelSpec, ModelSpec]) -> str:
 
 
 def _row_labels(specs: tuple[ModelSpec, ModelSpec], names: Pair) -> NDArray[np.object_]:
-    """(sample, label) of each row: labels may be the same in both."""
-    out = np.empty(specs[0].n + specs[1].n, dtype=object)
-    out[:] = [(name, label) for spec, name in zip(specs, names, strict=True) for label in spec.row_labels.tolist()]
-    return out
+    """``"sample: label"`` of each row: labels may be the same in both."""
+    labels = _prefixed([[str(label) for label in spec.row_labels.tolist()] for spec in specs], names)
+    return np.array(labels, dtype=object)
 
 
 def _stacked(specs: tuple[ModelSpec, ModelSpec], field: str, neutral: float) -> Float | None:

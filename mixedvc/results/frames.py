@@ -178,7 +178,7 @@ def _tidy_parameters(fit: PointResults, scales: str, level: float) -> list[dict[
     out = []
     for p, row in zip(parameters(fit.spec), frame.to_dict("records"), strict=True):
         record: dict[str, Any] = {"effect": "ran_pars", "group": p.group}
-        effect = "Observation" if p.group == fit.spec.residual.name else p.effect
+        effect = "Observation" if p.group == fit.spec.residual.name and p.single else p.effect
         if p.kind == "variance":
             name, sd = {"sdcor": "sd", "vcov": "var"}[scales], row["sd"]
             record["term"] = f"{name}__{effect}"

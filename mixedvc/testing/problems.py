@@ -41,6 +41,24 @@ class Problem:
         return bind(self.formula, self.data, cov=self.cov, weights=self.weights, offset=self.offset)
 
 
+@dataclass(frozen=True)
+class TwoSamples(Problem):
+    """A problem joined with one of other individuals: a term with an effect in each, a residual variance in each."""
+
+    second: Problem | None = None
+    tie: tuple[str, str] = ("", "")
+    between: str = ""
+
+    def spec(self) -> ModelSpec:
+        """The joint specification."""
+        from ..covariance.coerce import as_covariance
+        from ..design.joint import Joint, join
+
+        assert self.second is not None
+        covariance = as_covariance(self.cov[self.between], self.between)
+        return join(super().spec(), self.second.spec(), Joint(self.tie, covariance))
+
+
 _makers: dict[str, Callable[[], Problem]] = {}
 
 
@@ -256,6 +274,20 @@ def sparse_blocks() -> Problem:
     data = data.sample(frac=1.0, random_state=1).reset_index(drop=True)
     cov = {"A": Sparse(sp.csc_array(A), people)}
     return Problem("sparse_blocks", "y ~ 1 + (1 | gr(who, cov=A))", data, cov, weights="w")
+
+
+@_problem
+def two_samples() -> Problem:
+    """Children of the same families measured for two traits in other units, with weights in one, homes in the other."""
+    source = simulate.families(9, 3, seed=27).unbalanced(0.8, 28)
+    data = source.data.assign(home=[f"h{int(p[1:]) // 11}" for p in source.data["person"]])
+    data = data.assign(w=np.linspace(0.5, 2.0, len(data)))
+    one, two = (data.iloc[s::2].reset_index(drop=True) for s in (0, 1))
+    two = two.assign(y=3.0 * two["y"])
+    cov = {"A": source.cov["A"]}
+    second = Problem("second", "y ~ 1 + (1 | gr(person, cov=A)) + (1 | home)", two, cov)
+    formula = "y ~ x + (1 | gr(person, cov=A))"
+    return TwoSamples("two_samples", formula, one, cov, "w", None, second, ("person", "person"), "A")
 
 
 def problems() -> list[Problem]:

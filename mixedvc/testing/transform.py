@@ -28,12 +28,21 @@ def take_rows(spec: ModelSpec, order: Sequence[int] | NDArray[np.intp]) -> Model
         y=spec.y[at],
         X=spec.X[at],
         terms=tuple(_rows(term, at) for term in spec.terms),
-        residual=assemble.residual(len(at), weights),
+        residual=_residual(spec, at, weights),
         row_labels=np.arange(len(at)).astype(object),
         weights=weights,
         offset=None if spec.offset is None else spec.offset[at],
         source=None,
     )
+
+
+def _residual(spec: ModelSpec, at: NDArray[np.intp], weights: Float | None) -> Term:
+    """The residual of the rows at `at` with new weights; a variance for each sample stays with its sample's rows."""
+    plain = assemble.residual(len(at), weights)
+    if spec.residual.k == 1:
+        return plain
+    basis = np.where(spec.residual.basis[at] != 0.0, plain.basis, 0.0)
+    return replace(plain, effects=spec.residual.effects, basis=basis, structure=spec.residual.structure)
 
 
 def take_terms(spec: ModelSpec, order: Sequence[int]) -> ModelSpec:
@@ -74,4 +83,4 @@ def replicated(spec: ModelSpec, copies: NDArray[np.intp], spread: float, rng: np
 def reweighted(spec: ModelSpec, factor: Float) -> ModelSpec:
     """Prior weights multiplied row by row."""
     weights = np.asarray(factor, dtype=float) * (1.0 if spec.weights is None else spec.weights)
-    return replace(spec, weights=weights, residual=assemble.residual(spec.n, weights), source=None)
+    return replace(spec, weights=weights, residual=_residual(spec, np.arange(spec.n), weights), source=None)

@@ -1,0 +1,319 @@
+"""Genetic correlation from the records of two samples: one joint model, any estimator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from ..covariance.base import Covariance
+from ..covariance.coerce import as_covariance
+from ..design.frames import listed
+from ..design.joint import Joint, join, term_of
+from ..design.spec import ModelSpec
+from ..errors import BindError, BoundaryWarning, OptionError, warn
+from ..inference import intervals, ratios
+from ..inference.parameters import Parameter, parameters
+from ..inference.ratios import Ratio
+from ..results import support
+from .moments import null_error
+from .result import CorrelationTest, GeneticCorrelation
+
+if TYPE_CHECKING:
+    from ..results.point import PointResults
+
+Float = NDArray[np.float64]
+Pair = tuple[str, str]
+
+
+def genetic_correlation(
+    first: ModelSpec,
+    second: ModelSpec,
+    *,
+    cov: Any = None,
+    term: str | Sequence[str] | None = None,
+    method: Any = "reml",
+    names: Sequence[str] | None = None,
+    shared: bool = False,
+    test: bool = True,
+    level: float = 0.95,
+    **options: Any,
+) -> GeneticCorrelation:
+    """Genetic correlation of two traits, or of one trait in two samples, measured on different individuals.
+
+        y₁ = X₁β₁ + g₁ + e₁,   y₂ = X₂β₂ + g₂ + e₂,   Var(g_s) = σ_s² A_ss,   Cov(g₁, g₂) = ρ σ₁σ₂ A₁₂
+
+    with independent residuals of a variance each.  The two models are joined into one (`design.joint.join`), which any
+    estimator fits; ``result.fit`` is that fit, with predictions of both traits for every individual.
+
+    Parameters
+    ----------
+    first, second : ModelSpec
+        From `mixedvc.model`, one for each sample, each with fixed effects, weights and further random terms of its own.
+    cov : covariance, labelled frame, ``(matrix, labels)`` or Features, optional
+        Among the individuals of both samples. Not needed where both models were given one covariance that knows them
+        all. Features are best stacked, ``mv.Features(np.vstack([W1, W2]), ids)``, and are then standardised over both
+        samples together; for features standardised in each sample by itself, as VCM does, stack the standardised ones
+        and say ``standardize=False``.
+    term : str or (str, str), optional
+        The genetic term of the models, by name; needed where a model has several with a known covariance.
+    method : str or Estimator
+        As in `mixedvc.fit`: "reml", "ml", "pxem", "mm", "he", … By "he" σ₁₂ is y₁ᵀM₁A₁₂M₂y₂ / tr(M₁A₁₂M₂A₂₁) and the
+        variances are those of the two single-sample fits.
+    names : (str, str), optional
+        What the samples are called; the names of the responses by default, "sample 1" and "sample 2" if they are equal.
+    shared : bool
+        Individuals in both samples are refused: their residuals would be correlated. True allows levels in both, which
+        is right where they are lines or sires and the records are of different individuals.
+    test : bool
+        Test ρ = 0: by the likelihood ratio against the model without covariance (χ² with one degree of freedom), or,
+        for methods without a likelihood, by z of the covariance with its standard error under ρ = 0.
+    level : float
+        Of the intervals: Fisher's z for the correlation.
+    **options
+        Those of `mixedvc.fit` and of the estimator: ``seed=``, ``threads=``, ``tol=``, …
+
+    Returns
+    -------
+    GeneticCorrelation
+
+    Raises
+    ------
+    BindError, OptionError, IdentifiabilityError, CovarianceError
+        Individuals in both samples or in no covariance, several genetic terms, two unlike covariances, samples that are
+        unrelated.
+
+    Notes
+    -----
+    The correlation has no standard error where it is estimated at ±1, and no value where a variance is zero (or
+    negative, by moments): ``result.notes`` say so. The likelihood-ratio test stays valid at ±1.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, mixedvc as mv
+    >>> rng = np.random.default_rng(3)
+    >>> ids = [f"p{i}" for i in range(500)]
+    >>> G = mv.Features(rng.binomial(2, 0.4, (500, 200)), ids)
+    >>> b = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], size=200)
+    >>> g = G.factor() @ b
+    >>> one = pd.DataFrame({"id": ids[:300], "height": g[:300, 0] + rng.standard_normal(300)})
+    >>> two = pd.DataFrame({"id": ids[300:], "weight": g[300:, 1] + rng.standard_normal(200)})
+    >>> height = mv.model("height ~ 1 + (1 | id:G)", one, cov={"G": G})
+    >>> weight = mv.model("weight ~ 1 + (1 | id:G)", two, cov={"G": G})
+    >>> result = mv.genetic_correlation(height, weight)
+    >>> print(result.rho)
+    genetic correlation = 0.581 (SE 0.1552, 95 % Fisher z interval 0.2018 to 0.8087)
+    >>> print(result.test)
+    likelihood ratio, chi-square(1): 11.488, P < 0.001
+    """
+    level = intervals.check_level(level)
+    for spec in (first, second):
+        if not isinstance(spec, ModelSpec):
+            raise OptionError(f"genetic_correlation takes two models from mixedvc.model, not a {type(spec).__name__}")
+        if spec.source is not None:
+            spec.source.check_unchanged()
+    terms = _terms(first, second, term)
+    how = Joint(terms, _covariance(first, second, terms, cov), _names(first, second, names), shared=shared)
+    fit = join(first, second, how).fit(method, **options)
+    notes, tested = [], None
+    if test:
+        tested, why = _test(fit, first, second, how)
+        notes += [why] if why else []
+    return _result(fit, how, first.n, second.n, tested, level, notes)
+
+
+# ---- what is joined -------------------------------------------------------------------------------------------------
+
+
+def _terms(first: ModelSpec, second: ModelSpec, term: str | Sequence[str] | None) -> Pair:
+    given = (term, term) if term is None or isinstance(term, str) else tuple(term)
+    if len(given) != 2:
+        raise OptionError(f"term={term!r}: one name, or one for each of the two models")
+    one, two = (_term(spec, name) for spec, name in zip((first, second), given, strict=True))
+    return one, two
+
+
+def _term(spec: ModelSpec, name: Any) -> str:
+    if name is not None:
+        return term_of(spec, str(name)).name
+    known = [t.name for t in spec.terms if t.cov_name is not None] or [t.name for t in spec.terms]
+    if len(known) != 1:
+        what = f"has {len(known)}, {listed(known)}" if known else "has no random terms"
+        raise OptionError(
+            f"the model of {', '.join(spec.y_names)} {what}: "
+            + ("name the genetic one, term=" + repr(known[0]) if known else "it needs a genetic one, e.g. (1 | id:A)")
+        )
+    return known[0]
+
+
+def _names(first: ModelSpec, second: ModelSpec, names: Sequence[str] | None) -> Pair:
+    if names is None:
+        own = (first.y_names[0], second.y_names[0])
+        return own if own[0] != own[1] else ("sample 1", "sample 2")
+    if isinstance(names, str) or len(names) != 2:
+        raise OptionError(f"names={names!r}: a name for each of the two samples")
+    return str(names[0]), str(names[1])
+
+
+def _covariance(first: ModelSpec, second: ModelSpec, terms: Pair, cov: Any) -> Covariance:
+    one, two = (term_of(spec, name) for spec, name in zip((first, second), terms, strict=True))
+    if cov is not None:
+        return as_covariance(cov, one.cov_name or two.cov_name or "cov")
+    need = "give cov= with the individuals of both samples, e.g. mv.Features(np.vstack([W1, W2]), ids)"
+    for t in (one, two):
+        if t.cov_name is None:
+            raise BindError(f"{t.text} has no known covariance, so nothing relates the samples: {need}")
+    A, B = one.covariance, two.covariance
+    if A is B or (A.kind == B.kind and A.fingerprint() == B.fingerprint()):
+        return A
+    raise BindError(
+        f"the models have two different covariances, {A.describe()} and {B.describe()}, and neither says how the "
+        f"samples are related: {need}, or give both models the same covariance"
+    )
+
+
+# ---- the test -------------------------------------------------------------------------------------------------------
+
+
+def _test(fit: PointResults, first: ModelSpec, second: ModelSpec, how: Joint) -> tuple[CorrelationTest | None, str]:
+    """The test, or None and the reason."""
+    estimate, p = fit.estimate, _parameter(fit)
+    j = parameters(fit.spec).index(p)
+    if estimate.fixed[j]:
+        return None, "The covariance was given, so it is not tested."
+    if estimate.loglik is None:
+        return _z_test(fit, j)
+    if not _positive(fit).all():
+        name = how.names[int(np.flatnonzero(~_positive(fit))[0])]
+        return None, f"The genetic variance of {name} is zero: there is no correlation to test."
+    null = join(first, second, replace(how, structure="diag"))
+    estimator: Any = fit.estimator
+    if "start" in {f.name for f in fields(estimator)}:
+        estimator = replace(estimator, start=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BoundaryWarning)  # of a model that nobody asked to see
+        without = null.fit(estimator)
+    if not without.converged:
+        warn(f"the fit without genetic covariance did not converge: {without.estimate.message}")
+    statistic = max(2.0 * (fit.llf - without.llf), 0.0)
+    p_value = float(special.chdtrc(1, statistic))
+    what = "likelihood ratio, chi-square(1)"
+    if not _positive(without).all():
+        name = how.names[int(np.flatnonzero(~_positive(without))[0])]
+        why = (
+            f"Without covariance the genetic variance of {name} is zero, at the edge of its range: P from "
+            "chi-square(1) is approximate."
+        )
+        return CorrelationTest(statistic, p_value, what, fit.llf, without.llf), why
+    return CorrelationTest(statistic, p_value, what, fit.llf, without.llf), ""
+
+
+def _z_test(fit: PointResults, j: int) -> tuple[CorrelationTest | None, str]:
+    sampling = fit.estimate.sampling
+    if sampling is None:
+        return None, f"Method {fit.method!r} gave no standard errors, so nothing is tested."
+    value = float(sampling.centre[j])
+    under_null = null_error(fit, 0, 1)
+    se = under_null if under_null is not None else float(np.sqrt(sampling.cov[j, j]))
+    where = "its standard error under no correlation" if under_null is not None else "its standard error"
+    z = value / se
+    return CorrelationTest(z, float(2 * special.ndtr(-abs(z))), f"z of the genetic covariance, by {where}"), ""
+
+
+# ---- what is reported -----------------------------------------------------------------------------------------------
+
+
+def _parameter(fit: PointResults) -> Parameter:
+    """The covariance of the tied term, which is the first."""
+    return next(p for p in parameters(fit.spec) if p.term == 0 and p.kind == "covariance")
+
+
+def _positive(fit: PointResults) -> NDArray[np.bool_]:
+    """(2,) whether each genetic variance is above zero."""
+    return np.asarray(np.diagonal(fit.spec.sigmas(fit.estimate.theta)[0]) > 0.0)
+
+
+def _result(
+    fit: PointResults, how: Joint, n1: int, n2: int, test: CorrelationTest | None, level: float, notes: list[str]
+) -> GeneticCorrelation:
+    rho = _rho(fit, level)
+    frame = fit.variances(level=level)
+    at = [(p.term, p.a, p.b) for p in parameters(fit.spec)]
+    rows = frame.to_dict("records")
+
+    def quantity(name: str, where: tuple[int, int, int]) -> Ratio:
+        row = rows[at.index(where)]
+        kind = "Wald" if where[1] != where[2] else fit.interval_kind(None)
+        return Ratio(row["variance"], row["se"], row["lower"], row["upper"], level, name, interval=kind)
+
+    one, two = how.names
+    heritabilities = _heritability(fit, how, 0, level), _heritability(fit, how, 1, level)
+    about = [("Rows", f"{n1} + {n2}"), ("Covariance", how.covariance.describe())]
+    if fit.estimate.loglik is not None:
+        about.append(("Log-likelihood", f"{fit.llf:.4f} ({'REML' if fit.estimate.reml else 'ML'})"))
+    return GeneticCorrelation(
+        names=how.names,
+        rho=rho,
+        covariance=quantity("genetic covariance", (0, 0, 1)),
+        variances=(quantity(f"genetic variance, {one}", (0, 0, 0)), quantity(f"genetic variance, {two}", (0, 1, 1))),
+        heritabilities=heritabilities,
+        test=test,
+        method=fit.method,
+        sizes=(n1, n2),
+        fit=fit,
+        about=tuple(about),
+        notes=(*_notes(fit, how, rho), *notes),
+    )
+
+
+def _rho(fit: PointResults, level: float) -> Ratio:
+    """σ₁₂/(σ₁σ₂) with its delta-method error; by moments it may lie outside [−1, 1]."""
+    p, cov = _parameter(fit), fit.covariance()
+    j = parameters(fit.spec).index(p)
+    name = "genetic correlation"
+    if not _positive(fit).all():
+        return Ratio(np.nan, np.nan, np.nan, np.nan, level, name, interval="none")
+    S = fit.spec.sigmas(fit.estimate.theta)[0]
+    rho = float(S[0, 1] / np.sqrt(S[0, 0] * S[1, 1]))
+    known = bool(np.isfinite(cov.se[j]))
+    se = support.correlation_se(fit.spec, fit.estimate, cov, p) if known else np.nan
+    inside = abs(rho) < 1
+    interval = intervals.correlation_interval if inside else intervals.wald
+    lower, upper = interval(np.array(rho), np.array(se), level)
+    return Ratio(rho, se, float(lower), float(upper), level, name, interval="Fisher z" if inside else "Wald")
+
+
+def _heritability(fit: PointResults, how: Joint, s: int, level: float) -> Ratio:
+    """Genetic share of all that varies in sample s."""
+    spec, cov, name = fit.spec, fit.covariance(), how.names[s]
+    own = f"{spec.terms[0].name}[{name}]"
+    others = [t.name for t in spec.terms[1:] if t.name.startswith(f"{name}: ")]
+    moves = bool((np.diagonal(cov.theta)[ratios.members(spec, own)] > 0).any())
+    denominator = [own, *others, f"{spec.residual.name}[{name}]"]
+    found = ratios.share(spec, fit.estimate.theta, cov.theta, own, denominator, level=level, estimable=moves)
+    return replace(found, name=f"heritability, {name}")
+
+
+def _notes(fit: PointResults, how: Joint, rho: Ratio) -> list[str]:
+    out = []
+    kind = fit.covariance().kind
+    if np.isfinite(rho.se):
+        source = f"{kind} information" if fit.estimate.loglik is not None else kind
+        limits = "Fisher's z" if rho.interval == "Fisher z" else "Wald, the estimate being outside [-1, 1]"
+        out.append(f"Standard errors: {source}, delta method. Interval of the correlation: {limits}.")
+    for s, positive in enumerate(_positive(fit)):
+        if not positive:
+            value = "zero" if fit.estimate.loglik is not None else "not positive"
+            out.append(f"The genetic variance of {how.names[s]} is {value}, so there is no correlation to speak of.")
+    if abs(rho.estimate) >= 1 - 1e-9 and not np.isfinite(rho.se):
+        out.append(
+            "The correlation is estimated at the edge of its range, where it has no standard error; the "
+            "likelihood-ratio test of no correlation holds all the same."
+        )
+    out.append(f"Residuals of {how.names[0]} and {how.names[1]} are taken as independent: different individuals.")
+    return out
