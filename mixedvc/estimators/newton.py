@@ -28,15 +28,15 @@ Float = NDArray[np.float64]
 
 
 @dataclass
-class _Point:
+class Point:
     """Where the iteration stands: numbers only, so that the factors behind them can go."""
 
     charts: list[Chart]
     theta: Float
     loglik: float
     score: Float  # scaled linear parameters
-    information: Float  # average
-    observed: Float | None = None  # where the average information crawls
+    information: Float  # average or expected
+    observed: Float | None = None  # where that information crawls
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Ascent:
     max_iter: int
     progress: Progress | None = None
     rounding: float = 1e-11  # relative rounding error of a log-likelihood
+    information: str = "average"  # | "expected"
     rows: list[TraceRow] = field(default_factory=list)  # accepted
     visited: list[TraceRow] = field(default_factory=list)  # all, in order
     evaluations: int = 0
@@ -78,7 +79,7 @@ class Ascent:
             return -np.inf
         return value if np.isfinite(value) else -np.inf
 
-    def point(self, charts: list[Chart], theta: Float | None = None, loglik: float | None = None) -> _Point:
+    def point(self, charts: list[Chart], theta: Float | None = None, loglik: float | None = None) -> Point:
         """Derivatives at the charts' own coordinates, or at the θ just evaluated, which differs by rounding."""
         theta = self.theta(charts) if theta is None else theta
         value = self.loglik(theta) if loglik is None else loglik
@@ -89,9 +90,9 @@ class Ascent:
             )
         evaluation = self.likelihood.at(theta)
         f = self.units.factor
-        average = evaluation.average_information * f[:, None] * f
+        which = evaluation.average_information if self.information == "average" else evaluation.expected_information
         observed = evaluation.observed_information * f[:, None] * f if self._observed else None
-        return _Point(charts, theta, value, evaluation.score * f, average, observed)
+        return Point(charts, theta, value, evaluation.score * f, which * f[:, None] * f, observed)
 
     def _crawls(self) -> bool:
         """Whether the last decrements, already small, shrank slowly: the observed information is to the point then."""
@@ -100,7 +101,7 @@ class Ascent:
 
     # ---- one step -------------------------------------------------------------------------------------------
 
-    def model(self, at: _Point) -> tuple[Float, Float, Float]:
+    def model(self, at: Point) -> tuple[Float, Float, Float]:
         """Gradient, Hessian with and without the curvature of the charts, over all coordinates."""
         J = _block_diagonal([chart.jacobian() for chart in at.charts])
         plain = J @ at.information @ J.T
@@ -110,7 +111,7 @@ class Ascent:
             return J @ at.score, plain, J @ at.observed @ J.T - bend
         return J @ at.score, plain, plain - bend
 
-    def _problem(self, at: _Point) -> tuple[Float, Float, float, Float, Float, Float]:
+    def problem(self, at: Point) -> tuple[Float, Float, float, Float, Float, Float]:
         """Gradient, Hessian, decrement, coordinates and the room in the box around them."""
         gradient, plain, curved = self.model(at)
         q = np.concatenate([chart.q for chart in at.charts])
@@ -123,7 +124,7 @@ class Ascent:
         """Charts close to the maximum: steps until the decrement is below `near`, then one more, not evaluated."""
         at = self.point(charts)
         for _ in range(12):
-            gradient, H, decrement, q, low, high = self._problem(at)
+            gradient, H, decrement, q, low, high = self.problem(at)
             if decrement < near:
                 return self._moved(at.charts, q + box_step(H, gradient, low, high))
             before, (at, _) = at, self.step(at)
@@ -131,14 +132,14 @@ class Ascent:
                 break
         return at.charts
 
-    def step(self, at: _Point) -> tuple[_Point, float]:
+    def step(self, at: Point) -> tuple[Point, float]:
         """Damped Newton step (Levenberg-Marquardt) and the decrement; the same point where nothing rises."""
-        gradient, H, decrement, q, low, high = self._problem(at)
-        self._record(at, decrement)
+        gradient, H, decrement, q, low, high = self.problem(at)
+        self.record(at, decrement)
         self._observed = self._observed or self._crawls()
         if decrement < self.tol:
             return at, decrement
-        noise = self._noise(at.loglik)
+        noise = self.noise(at.loglik)
         size = np.diag(np.maximum(np.diagonal(H), 1e-8))
         for attempt in range(40):
             B = H + self._damping * size
@@ -156,7 +157,7 @@ class Ascent:
                 charts = [c.moved(x) for c, x in zip(at.charts, pieces, strict=True)]
                 kept = self._same(charts, pieces, theta)
                 return self.point(charts, *((theta, value) if kept else ())), decrement
-            self._reject(theta, value)
+            self.reject(theta, value)
             self._damping = max(4.0 * self._damping, 0.25)
         self._damping = 0.0
         return at, decrement
@@ -172,9 +173,10 @@ class Ascent:
         values = [row.loglik for row in last]
         if len(last) < 4 or last[-1].decrement > 1e-7 or last[-1].decrement < 0.3 * last[-2].decrement:
             return False
-        return max(values) - min(values) < 4 * self._noise(values[-1])
+        return max(values) - min(values) < 4 * self.noise(values[-1])
 
-    def _noise(self, loglik: float) -> float:
+    def noise(self, loglik: float) -> float:
+        """Rounding error of a log-likelihood of this size."""
         return self.rounding * max(1.0, abs(loglik))
 
     def _ease(self, gain: float, attempt: int) -> None:
@@ -184,11 +186,20 @@ class Ascent:
         elif gain < 0.2 and attempt == 0:
             self._damping = max(2.0 * self._damping, 0.1)
 
-    def _reject(self, theta: Float, value: float) -> None:
+    def reject(self, theta: Float, value: float) -> None:
+        """A row of the trace for a point that was tried and left."""
         length = 1.0 / (1.0 + self._damping)
         self.visited.append(TraceRow(len(self.rows), theta, value, float("nan"), length, accepted=False))
 
-    def _record(self, at: _Point, decrement: float) -> None:
+    def passed(self, theta: Float, value: float) -> None:
+        """A row of the trace for a point that was accepted, its decrement not known (yet)."""
+        self.visited.append(TraceRow(len(self.rows), theta, value, float("nan"), self._length))
+
+    def record(self, at: Point, decrement: float) -> None:
+        """A row of the trace for where the iteration stands; it takes the place of the point's row of `passed`."""
+        last = self.visited[-1] if self.visited else None
+        if last is not None and last.accepted and np.isnan(last.decrement) and np.array_equal(last.theta, at.theta):
+            self.visited.pop()
         self.rows.append(TraceRow(len(self.rows), at.theta, at.loglik, decrement, self._length))
         self.visited.append(self.rows[-1])
         if self.progress is not None:
@@ -196,7 +207,7 @@ class Ascent:
 
     # ---- the whole ------------------------------------------------------------------------------------------
 
-    def run(self, charts: list[Chart]) -> tuple[_Point, bool, str]:
+    def run(self, charts: list[Chart]) -> tuple[Point, bool, str]:
         """Iterate from the charts' coordinates to the maximum."""
         at = self.point(charts)
         try:
@@ -207,7 +218,7 @@ class Ascent:
                     continue
                 if decrement >= max(self.tol, 1e-7):
                     return at, False, f"no step raises the criterion (decrement {decrement:.1e})"
-                released = self._release(at) or self._leave_saddle(at) or self._reopen(at)
+                released = self.escape(at)
                 if released is None:
                     return at, True, "Newton decrement below tolerance" if decrement < self.tol else "rounding limit"
                 at = released
@@ -215,7 +226,11 @@ class Ascent:
             return at, False, f"interrupted after {len(self.rows)} iterations; the numbers are those of the last one"
         return at, False, f"stopped after {self.max_iter} iterations (decrement {self.rows[-1].decrement:.1e})"
 
-    def _leave_saddle(self, at: _Point) -> _Point | None:
+    def escape(self, at: Point) -> Point | None:
+        """A higher point where the edge of a cone or a saddle holds a stationary one; None at a maximum."""
+        return self._release(at) or self._leave_saddle(at) or self._reopen(at)
+
+    def _leave_saddle(self, at: Point) -> Point | None:
         """A higher point along the direction in which the criterion bends upward most; None at a maximum."""
         _, plain, curved = self.model(at)
         if not len(plain):
@@ -226,33 +241,33 @@ class Ascent:
         q = np.concatenate([chart.q for chart in at.charts])
         lengths = (1.0, -1.0, 0.1, -0.1, 0.01, -0.01)
         points = (self._inside(at, q + length * scale * vectors[:, 0]) for length in lengths)
-        return self._first_higher(at, (self._moved(at.charts, point) for point in points))
+        return self.first_higher(at, (self._moved(at.charts, point) for point in points))
 
-    def _reopen(self, at: _Point) -> _Point | None:
+    def _reopen(self, at: Point) -> Point | None:
         """A higher point with a zero standard deviation of a patterned Σ opened; None where all lie lower."""
         found = ((i, other) for i, c in enumerate(at.charts) if isinstance(c, SdChart) for other in c.reopened())
-        return self._first_higher(at, ([*at.charts[:i], other, *at.charts[i + 1 :]] for i, other in found))
+        return self.first_higher(at, ([*at.charts[:i], other, *at.charts[i + 1 :]] for i, other in found))
 
-    def _first_higher(self, at: _Point, candidates: Iterable[list[Chart]]) -> _Point | None:
+    def first_higher(self, at: Point, candidates: Iterable[list[Chart]]) -> Point | None:
         """The first of `candidates` that lies higher by more than rounding; the others are recorded as tried."""
         for charts in candidates:
             theta = self.theta(charts)
             value = self.loglik(theta)
-            if value > at.loglik + 100 * self._noise(at.loglik):
+            if value > at.loglik + 100 * self.noise(at.loglik):
                 return self.point(charts, theta, value)
-            self._reject(theta, value)
+            self.reject(theta, value)
         return None
 
     def _moved(self, charts: list[Chart], q: Float) -> list[Chart]:
         return [chart.moved(x) for chart, x in zip(charts, self._split(charts, q), strict=True)]
 
     @staticmethod
-    def _inside(at: _Point, q: Float) -> Float:
+    def _inside(at: Point, q: Float) -> Float:
         low = np.concatenate([chart.lower for chart in at.charts])
         high = np.concatenate([chart.upper for chart in at.charts])
         return np.clip(q, low, high)
 
-    def _release(self, at: _Point) -> _Point | None:
+    def _release(self, at: Point) -> Point | None:
         """Give a singular Σ a rank back where the dual condition asks for it."""
         released = []
         start = 0
@@ -263,7 +278,7 @@ class Ascent:
                 if found is not None and found[1] > max(100 * self.tol, 1e-9):
                     released.append([*at.charts[:i], found[0], *at.charts[i + 1 :]])
             start = stop
-        return self._first_higher(at, released)
+        return self.first_higher(at, released)
 
 
 def _solve(gradient: Float, plain: Float, curved: Float, low: Float, high: Float) -> tuple[Float, float]:
@@ -318,7 +333,7 @@ def _block_diagonal(blocks: list[Float]) -> Float:
     return out
 
 
-def estimate_from(ascent: Ascent, at: _Point, converged: bool, message: str, method: str, reml: bool) -> PointEstimate:
+def estimate_from(ascent: Ascent, at: Point, converged: bool, message: str, method: str, reml: bool) -> PointEstimate:
     """Plain numbers of the end point; warns where the fit is singular or unfinished."""
     spec, units = ascent.spec, ascent.units
     par, bound, fixed = [], [], []
@@ -327,7 +342,7 @@ def estimate_from(ascent: Ascent, at: _Point, converged: bool, message: str, met
         structure = chart.structure
         Sigma = units.up(i, chart.sigma(chart.q))
         held = isinstance(chart, FixedChart)
-        values, edge = _parameters(chart, units, i, Sigma)
+        values, edge = chart_parameters(chart, units, i, Sigma)
         par.append(values)
         bound.append(edge & (not held))
         fixed.append(np.full(structure.n_par, held))
@@ -354,7 +369,7 @@ def estimate_from(ascent: Ascent, at: _Point, converged: bool, message: str, met
     )
 
 
-def _parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[Float, NDArray[np.bool_]]:
+def chart_parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[Float, NDArray[np.bool_]]:
     """Structure parameters on the user's scale, and which of them are at an edge."""
     structure = chart.structure
     if isinstance(chart, FaceChart):
@@ -379,6 +394,9 @@ def scale_parameters(structure: object, par: Float, units: Units, i: int, *, up:
     if structure.linear:  # type: ignore[attr-defined]
         factor = np.array([units.variance / (sizes[a] * sizes[b]) for a, b in structure.pairs])  # type: ignore[attr-defined]
         return par * factor**power
-    n_variances = structure.n_par - 1  # type: ignore[attr-defined]
-    own = np.full(n_variances, sizes[0] ** 2) if n_variances == 1 else sizes**2
-    return np.append(par[:-1] * (units.variance / own) ** power, par[-1])
+    effects = {f"{a}": a for a in range(structure.k)}  # type: ignore[attr-defined]
+    factor = np.ones(structure.n_par)  # type: ignore[attr-defined]
+    for j, (effect, effect2) in enumerate(structure.names(tuple(effects))):  # type: ignore[attr-defined]
+        if effect2 is None:  # a variance, of one effect or (where all sizes are equal) of all
+            factor[j] = units.variance / sizes[effects.get(effect, 0)] ** 2
+    return par * factor**power
