@@ -13,6 +13,7 @@ from .correlation import genetic_correlation, genetic_correlation_from_summary
 from .covariance import Dense, Features, Identity, Kronecker, Precision, Sparse, pedigree
 from .estimators import ML, REML
 from .io.datasets import load_data
+from .validation import cross_validate
 
 __version__ = "0.1.0.dev0"
 
@@ -26,6 +27,7 @@ __all__ = [
     "Precision",
     "Sparse",
     "compare",
+    "cross_validate",
     "errors",
     "estimators",
     "fit",

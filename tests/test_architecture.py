@@ -25,7 +25,19 @@ FLOOR = {
     "inference": 7,
     "results": 8,
     **dict.fromkeys(
-        ("api", "cli", "cli_compare", "cli_shared", "correlation", "porting", "pathways", "communities", "twins"), 9
+        (
+            "api",
+            "cli",
+            "cli_compare",
+            "cli_shared",
+            "correlation",
+            "validation",
+            "porting",
+            "pathways",
+            "communities",
+            "twins",
+        ),
+        9,
     ),
     "__init__": 10,
     "__main__": 10,

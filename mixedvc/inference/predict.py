@@ -224,3 +224,19 @@ def _term_covariance(
     if new_levels == "conditional":  # a level nobody knows: prior mean zero, prior variance of an average level
         spread[~counted & ~foreign] = float(np.mean(term.covariance.diagonal(term.positions)))
     return c, spread * np.einsum("rk,kl,rl->r", part.basis, Sigma, part.basis)
+
+
+def held_out(whole: ModelSpec, part: ModelSpec, at: Positions) -> Rows:
+    """Rows of `whole` as new rows for the model `part` of some other of its rows (`design.subset.take_rows`).
+
+    Fixed-effect columns that `part` had to drop count zero, as they do in its fit.
+    """
+    columns = np.array([whole.x_names.index(name) for name in part.x_names], dtype=np.intp)
+    parts = {}
+    for i, (term, fitted) in enumerate(zip(whole.terms, part.terms, strict=True)):
+        seen = np.full(len(term.covariance.labels), -1, dtype=np.intp)
+        seen[fitted.positions] = np.arange(fitted.q)
+        positions = term.positions[term.codes[at]]
+        parts[i] = TermRows(seen[positions], positions, term.basis[at])
+    chosen = (None if values is None else values[at] for values in (whole.offset, whole.weights))
+    return Rows(whole.X[np.ix_(at, columns)], parts, *chosen)

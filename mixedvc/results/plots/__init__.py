@@ -1,4 +1,4 @@
-"""Pictures (need the extra ``mixedvc[plots]``): caterpillar, comparison, residuals, varshare; each returns its axes.
+"""Pictures (need the extra ``mixedvc[plots]``): one function each, which returns its axes.
 
 Examples
 --------
@@ -11,7 +11,8 @@ Examples
 
 from .caterpillar import caterpillar
 from .comparison import comparison
+from .cross_validation import cross_validation
 from .residuals import residuals
 from .varshare import varshare
 
-__all__ = ["caterpillar", "comparison", "residuals", "varshare"]
+__all__ = ["caterpillar", "comparison", "cross_validation", "residuals", "varshare"]
