@@ -72,7 +72,7 @@ def _row_variances(spec: ModelSpec, variance: float) -> Float | None:
     B = spec.residual.basis**2
     own = (left**2 @ B) / np.maximum((B**2).sum(axis=0), 1e-300)
     rows = B @ own / variance
-    return np.maximum(rows, 1e-12 * max(float(rows.max()), 1e-300))
+    return np.maximum(rows, 1e-26 * max(float(rows.max()), 1e-300))
 
 
 def _relative(squares: Float, expected: Float) -> Float:
