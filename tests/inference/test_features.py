@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -394,3 +395,42 @@ def test_features_standardised_by_some_levels_have_their_moments():
     assert raw.standardized_by(some) is raw
     with pytest.raises(CovarianceError, match="one level have no variance"):
         cov.standardized_by(some[:1])
+
+
+@pytest.mark.parametrize("method", ["reml", "ml", "mm", "pxem", "he", "rehe"])
+def test_moment_and_em_fits_have_effects_and_predict_new_levels_too(method):
+    W = genotypes(9)
+    new, rows = new_levels(W)
+    fit = fitted("y ~ x + (1 | id:G)", W, method)
+    b = fit.feature_effects(se=True)
+    u = fit.random_effects["id"]["Intercept"]
+    assert_allclose(u, ((W - W.mean()) @ b["effect"]).loc[u.index], **OBJECTIVE)
+    got = fit.predict(rows, features={"G": new}, new_levels="conditional", se=True)
+    everyone = (pd.concat([W, new[W.columns]]) - W.mean()).loc[rows["id"]]
+    want = fit.predict(rows, random="none") + (everyone @ b["effect"]).to_numpy()
+    assert_allclose(got["predicted"], want, **OBJECTIVE)
+    reml = fitted("y ~ x + (1 | id:G)", W)
+    ratio = got["se"] / reml.predict(rows, features={"G": new}, new_levels="conditional", se=True)["se"]
+    assert ratio.between(0.7, 1.4).all()  # other variances, the same size
+
+
+@pytest.mark.parametrize("method", ["reml", "mm", "pxem", "he", "rehe"])
+@pytest.mark.parametrize(("q", "m"), [(1800, 12), (60, 2500)])
+def test_nothing_of_the_longer_side_squared_is_ever_in_memory(q, m, method):
+    """With few features no n×n matrix, with many no m×m one: fits, effects with errors, predictions of new levels."""
+    rng = np.random.default_rng(5)
+    W = rng.standard_normal((q, m), dtype=np.float32)
+    data = {"id": np.arange(q), "y": 2 * W @ rng.standard_normal(m) / np.sqrt(m) + rng.standard_normal(q)}
+    new, rows = (rng.standard_normal((4, m)), np.arange(q, q + 4)), {"id": np.arange(q, q + 4)}
+    cov = mv.Features(W, np.arange(q))
+    warm = mv.fit("y ~ 1 + (1 | id:G)", data, cov={"G": cov}, method=method)  # lazy imports are not counted
+    warm.feature_effects(se=True)
+    tracemalloc.start()
+    fit = mv.fit("y ~ 1 + (1 | id:G)", data, cov={"G": cov}, method=method)
+    effects = fit.feature_effects(se=True)
+    predicted = fit.predict(rows, features={"G": new}, se=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(effects) == m
+    assert len(predicted) == 4
+    assert peak < 8 * max(q, m) ** 2 / 2
