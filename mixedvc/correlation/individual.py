@@ -267,7 +267,7 @@ def _result(
         sizes=(n1, n2),
         fit=fit,
         about=tuple(about),
-        notes=(*_notes(fit, how, rho), *notes),
+        notes=(*_notes(fit, how, rho), *fit.estimate.notes, *notes),
     )
 
 
