@@ -132,7 +132,7 @@ class Dense:
             can |= Can.BLOCKS
         if q > 1 and groups.max() == q - 1:
             can |= Can.DIAGONAL
-        if np.count_nonzero(self.matrix) <= _SPARSE * self.matrix.size:
+        if _few_entries(self.matrix):
             can |= Can.SPARSE
         return can
 
@@ -219,6 +219,14 @@ class Dense:
         """Inverse of `state`."""
         A = np.asarray(arrays["matrix"], dtype=np.float64)
         return cls.trusted(A, saved_matrix(options, A, "a saved dense covariance"), options["psd"])
+
+
+def _few_entries(A: Float) -> bool:
+    """Whether few enough entries are not zero; a few rows tell that a full matrix has too many."""
+    some = A[:: max(1, len(A) // 16)]
+    if np.count_nonzero(some) > 3 * _SPARSE * some.size:
+        return False
+    return bool(np.count_nonzero(A) <= _SPARSE * A.size)
 
 
 def _as_slice(rows: Positions | None, q: int) -> slice | Positions:

@@ -52,18 +52,17 @@ class PanelMoments(OperatorMoments):
         ops, Q, y = self.operators, self.rows.Q, self.rows.y
         U = np.ascontiguousarray(np.column_stack([Q, y]).T)  # (c, n)
         r, n = ops.m - len(ops.residual), self.rows.n
-        inner, VU = np.zeros((ops.m, ops.m)), np.zeros((ops.m, len(U), n))
+        inner, VU, D = np.zeros((ops.m, ops.m)), np.zeros((ops.m, len(U), n)), np.empty((ops.m, n))
+        D[r:] = ops.residual
         for start, stop, found in self.panels():
-            for j, V in enumerate(found):
-                left = V[:, :start]
+            lefts, corners = [V[:, :start] for V in found], [V[:, start:] for V in found]
+            inner[:r, :r] += 2.0 * row_products(lefts) + corner_products(corners)
+            for j, (V, left) in enumerate(zip(found, lefts, strict=True)):
                 VU[j, :, start:stop] += U[:, :stop] @ V.T
                 VU[j, :, :start] += U[:, start:stop] @ left
-                for k in range(j, r):
-                    other = found[k]
-                    inner[j, k] += 2.0 * row_dots(left, other[:, :start])
-                    inner[j, k] += float(np.einsum("ij,ij->", V[:, start:], other[:, start:]))
+                D[j, start:stop] = np.diagonal(corners[j])
         inner[:r, :r] += np.triu(inner[:r, :r], 1).T
-        D, E = ops.diagonal, ops.residual
+        E = ops.residual
         VU[r:] = E[:, None, :] * U
         inner[r:] = E @ D.T
         inner[:r, r:] = inner[r:, :r].T
@@ -78,7 +77,8 @@ class PanelMoments(OperatorMoments):
         for start, stop, found in self.panels():
             left, corner = G[start:stop, :start], G[start:stop, start:stop]
             for j, V in enumerate(found):
-                out[j] += 2.0 * row_dots(V[:, :start], left) + float(np.einsum("ij,ij->", V[:, start:], corner))
+                both = np.einsum("ij,ij->", V[:, :start], left), np.einsum("ij,ij->", V[:, start:], corner)
+                out[j] += 2.0 * both[0] + both[1]
         out[r:] = ops.residual @ np.diagonal(G)
         return out
 
@@ -87,11 +87,28 @@ class PanelMoments(OperatorMoments):
         return covariance(self, variant, theta)
 
 
-def row_dots(A: Float, B: Float) -> float:
-    """⟨A, B⟩ of two wide panels, row by row: each row is read from cache where it was just read."""
-    if not A.size:
-        return 0.0
-    return float(sum(a.dot(b) for a, b in zip(A, B, strict=True)))
+def row_products(panels: list[Float]) -> Float:
+    """(r, r) upper triangle of ⟨P_j, P_k⟩, row by row: a row is still in cache when it meets the next one."""
+    r = len(panels)
+    out = np.zeros((r, r))
+    pairs = [(j, k) for j in range(r) for k in range(j, r)]
+    sums = [0.0] * len(pairs)
+    for rows in zip(*panels, strict=True):
+        for at, (j, k) in enumerate(pairs):
+            sums[at] += rows[j].dot(rows[k])
+    for (j, k), value in zip(pairs, sums, strict=True):
+        out[j, k] = value
+    return out
+
+
+def corner_products(corners: list[Float]) -> Float:
+    """(r, r) upper triangle of ⟨P_j, P_k⟩ of small square corners."""
+    r = len(corners)
+    out = np.zeros((r, r))
+    for j in range(r):
+        for k in range(j, r):
+            out[j, k] = np.einsum("ij,ij->", corners[j], corners[k])
+    return out
 
 
 def _entry_work(term: Term) -> float:

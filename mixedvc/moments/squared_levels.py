@@ -83,6 +83,8 @@ def level_covariance(moments: FactorMoments, theta: Float) -> Float:
     levels, rows, sigma2 = moments.levels, moments.rows, float(theta[-1])
     places = Places(levels)
     m = len(places.owner) + 1
+    if m == 1:  # no random term
+        return np.array([[2.0 * sigma2**2 * (rows.n - rows.p)]])
     require(24 * places.size**2, f"the covariance of q among {places.size:,} levels", "Use se='none' or probes.")
     N, J = _gram(levels), _against(levels, rows.Q)
     AN, AJ = places.weighted(theta, N), places.weighted(theta, J)
