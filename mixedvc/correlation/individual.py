@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 Pair = tuple[str, str]
+_ZERO = 1e-10  # share of a sample's variance that is rounding
 
 
 def genetic_correlation(
@@ -234,8 +235,10 @@ def _parameter(fit: PointResults) -> Parameter:
 
 
 def _positive(fit: PointResults) -> NDArray[np.bool_]:
-    """(2,) whether each genetic variance is above zero."""
-    return np.asarray(np.diagonal(fit.spec.sigmas(fit.estimate.theta)[0]) > 0.0)
+    """(2,) whether each genetic variance is above zero, by more than rounding beside its sample's residual variance."""
+    sigmas = fit.spec.sigmas(fit.estimate.theta)
+    genetic = np.diagonal(sigmas[0])
+    return np.asarray(genetic > _ZERO * (np.abs(genetic) + np.abs(np.diagonal(sigmas[-1]))))
 
 
 def _result(
