@@ -23,7 +23,7 @@ from .cli_shared import (
     write_csv,
     write_json,
 )
-from .errors import MixedVCError, MixedVCWarning
+from .errors import MixedVCError, MixedVCWarning, OptionError
 
 _ABOUT = """\
 Fit variance-components mixed models with lme4 formulas and known covariances.
@@ -55,6 +55,7 @@ examples:
   mixedvc fit "Reaction ~ Days + (Days | Subject)" sleepstudy
   mixedvc fit "yield ~ block + (1 | line:G)" trial.csv --cov G=kinship.csv.gz --json fit.json
   mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv
+  mixedvc fit "yield ~ block + (1 | line:G)" trial.csv --features G=markers.csv --feature-effects effects.csv
   mixedvc fit "y ~ x + (1 | g)" table.tsv --method ml --df normal --tidy fit.csv --ranef blups.csv
   mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv \\
       --fixed-varcomp animal=20 --fixed-varcomp residual=40
@@ -184,6 +185,7 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--json", metavar="OUT", help="all results as JSON, unrounded ('-' for standard output)")
     out.add_argument("--tidy", metavar="OUT", help="fixed effects and variance components as csv")
     out.add_argument("--ranef", metavar="OUT", help="predicted random effects as csv")
+    out.add_argument("--feature-effects", metavar="OUT", help="predicted effects of all --features as csv")
     out.add_argument("--save", metavar="OUT", help="the fit itself, for mixedvc.load in Python (usually .mvc)")
 
 
@@ -201,7 +203,9 @@ def _data(arguments: argparse.Namespace) -> int:
 def _fit(arguments: argparse.Namespace) -> int:
     from .api import fit_spec
 
-    check_outputs(arguments, ("json", "tidy", "ranef", "save"))
+    check_outputs(arguments, ("json", "tidy", "ranef", "feature_effects", "save"))
+    if arguments.feature_effects is not None and not arguments.features:
+        raise OptionError("--feature-effects writes effects of features: give them with --features G=FILE")
     results = fit_spec(
         bound(arguments),
         arguments.method,
@@ -215,6 +219,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 
 def _write(results: Any, arguments: argparse.Namespace) -> None:
+    from .results.features import effects_table
     from .results.plain import as_plain
 
     if not arguments.quiet and arguments.json != "-":
@@ -225,6 +230,8 @@ def _write(results: Any, arguments: argparse.Namespace) -> None:
         write_csv(results.tidy(conf_int=True, level=arguments.level, df=arguments.df), arguments.tidy)
     if arguments.ranef is not None:
         write_csv(results.tidy("ran_vals", conf_int=True, level=arguments.level), arguments.ranef)
+    if arguments.feature_effects is not None:
+        write_csv(effects_table(results), arguments.feature_effects)
     if arguments.save is not None:
         results.save(arguments.save)
 

@@ -27,6 +27,14 @@ def model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A=FILE",
         help="known covariance A: a labelled square matrix (csv, tsv, npz) or a pedigree table (columns id, sire, dam)",
     )
+    model.add_argument(
+        "--features",
+        action="append",
+        default=[],
+        metavar="G=FILE",
+        help="features whose standardised cross-product is the covariance G: a table with the levels in its first "
+        "column and a number for each feature (marker, abundance) in the others",
+    )
     model.add_argument("--weights", metavar="COLUMN", help="prior weights: residual variance σ²/weight")
     model.add_argument("--offset", metavar="COLUMN", help="a known part of the mean")
     model.add_argument(
@@ -59,7 +67,7 @@ def bound(arguments: argparse.Namespace) -> Any:
     spec = model(
         arguments.formula,
         _table(arguments),
-        cov=pairs(arguments.cov, "--cov") or None,
+        cov=_covariances(arguments) or None,
         weights=arguments.weights,
         offset=arguments.offset,
         missing=arguments.missing,
@@ -68,6 +76,17 @@ def bound(arguments: argparse.Namespace) -> Any:
     if arguments.explain:
         print(spec.explain(), end="\n\n", file=sys.stderr if arguments.json == "-" else sys.stdout)
     return spec
+
+
+def _covariances(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .io.feature_files import FeatureFile
+
+    made: dict[str, Any] = {**pairs(arguments.cov, "--cov")}
+    for name, path in pairs(arguments.features, "--features").items():
+        if name in made:
+            raise OptionError(f"--cov and --features both give {name!r}: give each its own name")
+        made[name] = FeatureFile(path)
+    return made
 
 
 def _table(arguments: argparse.Namespace) -> Any:
@@ -110,8 +129,8 @@ def _value(text: str) -> Any:
 def check_outputs(arguments: argparse.Namespace, options: Sequence[str]) -> None:
     """Two outputs in one file, or a folder that does not exist, are noticed before the work, not after it."""
     seen: dict[str, str] = {}
-    for option in options:
-        path = getattr(arguments, option)
+    for name in options:
+        path, option = getattr(arguments, name), name.replace("_", "-")
         if path is None or (option == "json" and path == "-"):
             continue
         folder = Path(path).expanduser().resolve().parent

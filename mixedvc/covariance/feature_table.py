@@ -77,7 +77,9 @@ def _as_matrix(values: Any, index: Labels, what: str) -> Array:
     return W.astype(np.float32) if W.dtype == np.float16 else W
 
 
-def column_moments(W: Array, index: Labels, rows: Positions | None = None) -> tuple[Float, Float]:
+def column_moments(
+    W: Array, index: Labels, columns: Labels | None, rows: Positions | None = None
+) -> tuple[Float, Float]:
     """Mean and standard deviation (divisor q − 1) of each column, in one reading; refuses NaN and infinity.
 
     Over the levels at `rows`, all by default.
@@ -92,7 +94,8 @@ def column_moments(W: Array, index: Labels, rows: Positions | None = None) -> tu
         bad = np.flatnonzero(~np.isfinite(mean[part]))
         if len(bad):
             labels = index.values if rows is None else index.values[rows]
-            refuse_missing(G[:, bad[0]], labels, start + int(bad[0]))
+            at = start + int(bad[0])
+            refuse_missing(G[:, bad[0]], labels, at if columns is None else repr(columns.values[at]))
         G -= mean[part]
         sd[part] = np.sqrt(np.einsum("ij,ij->j", G, G) / (q - 1))
     return mean, sd

@@ -110,7 +110,7 @@ class Features:
 
     def _learn(self, rows: Positions | None) -> None:
         """Means, deviations and constant columns among the levels at `rows`."""
-        mean, sd = column_moments(self.matrix, self.index, rows)
+        mean, sd = column_moments(self.matrix, self.index, self.columns, rows)
         scale = np.maximum(np.abs(mean), 1e-300)
         constant = (sd <= _CONSTANT * scale) if self.standardize else np.zeros(len(sd), dtype=bool)
         kept = np.flatnonzero(~constant)

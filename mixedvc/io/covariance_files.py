@@ -9,11 +9,14 @@ from typing import Any
 from ..formula.parse import parse
 from ..formula.resolve import resolve
 from ..structures import structures
+from .feature_files import FeatureFile, read_feature_file
 from .labelled import read_covariance
+
+_FILES = (str, PathLike, FeatureFile)
 
 
 def with_files(formula: str, data: Any, cov: Mapping[str, Any] | None) -> Any:
-    """`cov` with every path in it read by `labelled.read_covariance`.
+    """`cov` with every path in it read by `labelled.read_covariance`, every `FeatureFile` as features.
 
     Text in a file does not say whether ``12`` is a number or a name; the data do.  Labels stay text where the
     grouping factor of the term is text (or an interaction, whose levels are text), and become integers where it holds
@@ -34,14 +37,18 @@ def with_files(formula: str, data: Any, cov: Mapping[str, Any] | None) -> Any:
     CovarianceError, DataError
         See `labelled.read_covariance`.
     """
-    if not isinstance(cov, Mapping) or not any(isinstance(value, str | PathLike) for value in cov.values()):
+    if not isinstance(cov, Mapping) or not any(isinstance(value, _FILES) for value in cov.values()):
         return cov
-    files = {name: value for name, value in cov.items() if isinstance(value, str | PathLike)}
+    files = {name: value for name, value in cov.items() if isinstance(value, _FILES)}
     bars = resolve(parse(formula, structures.names()), _column_names(data), tuple(cov))
     text = {bar.cov for bar in bars if bar.cov in files and _is_text(bar.group, data)}
-    return {
-        name: read_covariance(value, as_text=name in text) if name in files else value for name, value in cov.items()
-    }
+    return {name: _read(value, name in text) if name in files else value for name, value in cov.items()}
+
+
+def _read(value: Any, as_text: bool) -> Any:
+    if isinstance(value, FeatureFile):
+        return read_feature_file(value, as_text=as_text)
+    return read_covariance(value, as_text=as_text)
 
 
 def _column_names(data: Any) -> list[str]:

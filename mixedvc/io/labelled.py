@@ -129,14 +129,14 @@ def _matrix(table: Delimited, as_text: bool) -> Labelled:
                 f"{path!r} is not square: line {line} is row {len(rows) + 1} of {len(columns)} columns"
             )
         labels.append(fields[0].strip())
-        rows.append(_numbers(fields[1:], columns, path, line))
+        rows.append(cells_as_numbers(fields[1:], columns, path, line))
     if not rows:
         raise CovarianceError(f"{path!r} has a header line but no rows")
     if len(rows) != len(columns):
         raise CovarianceError(f"{path!r} is not square: {len(rows)} rows, {len(columns)} columns ({_some(columns)})")
     order = _column_order(labels, columns, path)
     matrix = np.vstack(rows)
-    return (matrix if order is None else matrix[:, order]), _named(labels, as_text)
+    return (matrix if order is None else matrix[:, order]), named_labels(labels, as_text)
 
 
 def _row_labels_exist(columns: list[str], fields: list[str], path: str) -> None:
@@ -149,11 +149,13 @@ def _row_labels_exist(columns: list[str], fields: list[str], path: str) -> None:
         raise CovarianceError(
             f"{path!r}: {fields[0].strip()!r}, first in the first row, is not among the labels of the header line "
             f"({_some(columns)}). Expected a square matrix with labels in the header line and in the first column, "
-            "or a pedigree with columns id, sire, dam"
+            "or a pedigree with columns id, sire, dam. A table of features is given as "
+            "mixedvc.Features(pandas.read_csv(path, index_col=0)), or with --features in the shell"
         )
 
 
-def _numbers(cells: list[str], columns: list[str], path: str, line: int) -> NDArray[np.float64]:
+def cells_as_numbers(cells: list[str], columns: list[str], path: str, line: int) -> NDArray[np.float64]:
+    """A record's cells as numbers, NaN where missing; the first that is no number is named with its line."""
     try:
         return np.array(cells, dtype=np.float64)
     except ValueError:
@@ -184,7 +186,8 @@ def _column_order(rows: list[str], columns: list[str], path: str) -> NDArray[np.
     return np.array([where[name] for name in rows], dtype=np.intp)
 
 
-def _named(labels: Sequence[str], as_text: bool) -> NDArray[np.object_]:
+def named_labels(labels: Sequence[str], as_text: bool) -> NDArray[np.object_]:
+    """Labels as text, or with whole numbers as integers."""
     named = np.empty(len(labels), dtype=object)
     named[:] = list(labels) if as_text else [as_id(label) for label in labels]
     return named

@@ -10,7 +10,7 @@ import numpy as np
 from ..covariance.new_features import NewFeatures
 from ..design.spec import ModelSpec
 from ..errors import OptionError
-from ..inference.features import choose_term, feature_effects, features_of
+from ..inference.features import choose_term, feature_effects, features_of, has_features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,22 @@ def effects_frame(fit: PointResults, term: str | None, se: bool) -> pd.DataFrame
     count = features.matrix.shape[1]
     index = pd.RangeIndex(count) if features.names is None else pd.Index(features.names, tupleize_cols=False)
     return pd.DataFrame(np.hstack(list(parts.values())), index=index.rename("feature"), columns=columns)
+
+
+def effects_table(fit: PointResults) -> pd.DataFrame:
+    """Effects of the features of all terms, one row a term, effect and feature."""
+    import pandas as pd
+
+    parts = []
+    for term in fit.spec.terms:
+        if has_features(term):
+            frame = effects_frame(fit, term.name, False)
+            for effect in term.effects:
+                own = frame if term.k == 1 else frame.xs(effect, axis=1, level=1)
+                parts.append(own.reset_index().assign(term=term.name, on=effect))
+    if not parts:
+        raise OptionError("no term of the model has features, so there are no effects of features")
+    return pd.concat(parts, ignore_index=True)[["term", "on", "feature", "effect", "standardised"]]
 
 
 def new_features(spec: ModelSpec, chosen: Sequence[int], given: Mapping[str, Any] | None) -> dict[int, NewFeatures]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -279,3 +280,58 @@ def test_the_module_runs_as_a_program_and_a_closed_pipe_is_quiet():
     broken = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=buffered)
     os.close(write)
     assert (broken.returncode, broken.stderr) == (0, "")
+
+
+@pytest.fixture
+def markers(kin):
+    """The individuals' features beside their records."""
+    data, _, folder = kin
+    W = pd.DataFrame(
+        np.random.default_rng(9).binomial(2, 0.4, (15, 8)), data["id"].unique(), [f"m{j}" for j in range(8)]
+    )
+    W.to_csv(folder / "W.csv", index_label="line")
+    return data, W, folder
+
+
+def test_features_from_a_file_and_their_effects(capsys, markers):
+    data, W, folder = markers
+    formula, out = "y ~ x + (1 + x | id:G)", folder / "effects.csv"
+    argv = ("fit", formula, folder / "data.csv", "--features", f"G={folder / 'W.csv'}")
+    code, text, err = run(capsys, *argv, "--feature-effects", out)
+    fit = mv.fit(formula, data, cov={"G": mv.Features(W)})
+    assert code == 0
+    assert "features" not in err
+    assert text.strip() == str(fit.summary()).strip()
+    found = pd.read_csv(out)
+    assert list(found.columns) == ["term", "on", "feature", "effect", "standardised"]
+    want = fit.feature_effects()
+    for name in ("Intercept", "x"):
+        rows = found[found["on"] == name]
+        assert rows["feature"].tolist() == list(W.columns)
+        np.testing.assert_allclose(rows["effect"], want["effect", name], **OBJECTIVE)
+        np.testing.assert_allclose(rows["standardised"], want["standardised", name], **OBJECTIVE)
+    code, text, _ = run(capsys, "compare", *argv[1:], "--methods", "reml,ml")
+    assert code == 0
+    assert "reml" in text
+    assert f"{fit.varcomp['variance'].iloc[-1]:.4g}" in text
+
+
+def test_features_and_their_effects_are_refused_where_they_do_not_fit(capsys, markers):
+    _, _, folder = markers
+    one = ("fit", "y ~ x + (1 | id:G)", folder / "data.csv")
+    W, A = folder / "W.csv", folder / "A.csv.gz"
+    for argv, message in (
+        (("--features", f"G={W}", "--cov", f"G={A}"), "--cov and --features both give 'G'"),
+        (("--features", "G"), "--features 'G': write NAME=VALUE"),
+        (("--cov", f"G={A}", "--feature-effects", folder / "e.csv"), "--feature-effects writes effects of features"),
+        (("--features", f"G={W}", "--feature-effects", folder / "no" / "e.csv"), "--feature-effects .* does not exist"),
+        (("--features", f"G={folder / 'V.csv'}"), "there is no file .*V.csv.*did you mean"),
+    ):
+        code, _, err = run(capsys, *one, *argv)
+        assert code == 2
+        assert re.search(message, err)
+    code, _, err = run(
+        capsys, "fit", "y ~ x + (1 | id)", *one[2:], "--features", f"G={W}", "--feature-effects", folder / "e.csv"
+    )
+    assert code == 2
+    assert "no term of the model has features" in err
