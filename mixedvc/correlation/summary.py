@@ -256,7 +256,7 @@ class _Blocked:
         tops = [np.square(r[s]) - 1.0 / nu[s] for s in (0, 1)] + [r[0] * r[1]]
         bottoms = [ell[s] * (1.0 - 1.0 / nu[s]) for s in (0, 1)] + [ell[2]]
         top, bottom = (_summed(part, group, count) for part in (tops, bottoms))
-        if not (bottom.sum(axis=0) > 0).all():
+        if not (bottom.sum(axis=0) > 1e-8 * len(group)).all():
             raise DataError("the panel shows no correlation among features beyond chance: it has too few individuals")
         return cls(top, bottom, np.bincount(group, minlength=count).astype(np.float64))
 
