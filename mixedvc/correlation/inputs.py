@@ -40,7 +40,10 @@ def statistics(value: Any, n: Any, what: str, align: str) -> Statistics:
     names, numbers = (table.index, None) if table is not None else _named(value, what, 1, align)
     z = _z_of(table, what) if table is not None else _floats(numbers, what)
     index = None if align == "position" else Labels(names, what)
-    if n is None and table is not None and (column := _column(table, _N)) is not None:
+    column = None if table is None else _column(table, _N)
+    if n is not None and column is not None:
+        raise OptionError(f"n={n!r} and the column {column!r} of {what}: give one of them")
+    if table is not None and column is not None:
         sizes = _floats(table[column], f"the column {column!r} of {what}")
     elif n is None:
         raise OptionError(f"n= is needed: how many individuals {what} is of (or a column 'n' in it)")

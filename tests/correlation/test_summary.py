@@ -383,7 +383,9 @@ def test_statistics_and_panels_that_cannot_be_used_are_refused():
     with pytest.raises(DataError, match="infinite for feature 'rs4': a standard error of 0"):
         run(first=pd.DataFrame({"effect": z1, "se": np.where(np.arange(M) == 4, 0.0, 1.0)}, index=NAMES))
     with pytest.raises(DataError, match="2 individuals for feature 'rs0'"):
-        run(first=pd.DataFrame({"z": z1, "n": 2}))
+        run(first=pd.DataFrame({"z": z1, "n": 2}), n=(None, N2))
+    with pytest.raises(OptionError, match="n=60 and the column 'n' of the statistics of sample 1: give one"):
+        run(first=pd.DataFrame({"z": z1, "n": N1}))
     with pytest.raises(DataError, match="not numeric"):
         run(first=z1.astype(str) + "?")
     with pytest.raises(DataError, match="the first panel has missing or infinite values in column 2"):
