@@ -139,7 +139,8 @@ def test_a_broken_estimator_package_does_not_stop_a_fit(tmp_path):
         "print(round(mv.fit('Yield ~ 1 + (1 | Batch)', mv.load_data('dyestuff')).llf, 3), mv.estimators.names())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("-159.827 ['reml', 'ml'")
+    assert done.stdout.startswith("-159.827 [")
+    assert "'reml'" in done.stdout
     assert done.stderr.count("package 'broken-package' brings it as 'broken_things:T'") >= 3
     assert "RuntimeError: half installed" in done.stderr
 

@@ -18,7 +18,7 @@ def run(*arguments: str, runner: Path = RUNNER) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["first_fit", "twins_ace"])
+@pytest.mark.parametrize("name", ["first_fit", "twins_ace", pytest.param("five_estimators", marks=pytest.mark.slow)])
 def test_a_vignette_runs_from_start_to_end(name):
     done = run(name)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -28,7 +28,7 @@ def test_a_vignette_runs_from_start_to_end(name):
 def test_an_unknown_vignette_lists_the_known_ones():
     done = run("second_fit")
     assert done.returncode != 0
-    assert "no vignette is called second_fit; there are: first_fit, twins_ace" in done.stderr
+    assert "no vignette is called second_fit; there are: first_fit, five_estimators, twins_ace" in done.stderr
 
 
 def test_a_vignette_that_fails_fails_the_run(tmp_path):

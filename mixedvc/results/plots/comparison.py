@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ def comparison(
     """One panel a variance parameter, one line a method: point and interval on the parameter's own scale.
 
     Blue methods maximised a likelihood, orange ones did not; a hollow point lies at the boundary.  Intervals are each
-    method's own (`PointResults.variances`); a point without one has no standard error.  The dashed line is at zero,
+    method's own (`PointResults.variances`); a point without one has no standard error, and that of a constrained
+    estimate may lie beside it, where it is centred at the estimate without constraints.  The dashed line is at zero,
     the grey one at the estimate with the highest common log-likelihood.
 
     Parameters
@@ -51,7 +53,7 @@ def comparison(
     names = _chosen(frame, parameters)
     labels = results.labels
     across = min(len(names), _BESIDE)
-    width = 1.0 + 0.075 * max(map(len, labels)) + 2.6 * across
+    width = max(4.5, 1.0 + 0.075 * max(map(len, labels)) + 2.6 * across)
     height = 1.1 + 0.34 * len(labels)
     panels = axes(len(names), ax, "a comparison plot", width, height, across=across)
     for j, (panel, name) in enumerate(zip(panels, names, strict=True)):
@@ -60,18 +62,21 @@ def comparison(
         first = j % across == 0 or ax is not None
         panel.set_yticks(range(len(labels)), [_named(results, label) if first else "" for label in labels])
     if ax is None:
-        panels[0].figure.suptitle(_heading(results, frame, names, level), fontsize="medium")
+        heading = _heading(results, frame[frame["parameter"].isin(names)], level)
+        panels[0].figure.suptitle(textwrap.fill(heading, int(width / 0.085)), fontsize="medium")
     return one_or_all(panels)
 
 
-def _heading(results: Comparison, frame: Any, names: list[str], level: float) -> str:
+def _heading(results: Comparison, shown: Any, level: float) -> str:
     """What the signs mean, as far as they appear."""
     signs = []
     if len({fit.estimate.loglik is None for fit in results.fits.values()}) == 2:
         signs.append("blue: by likelihood, orange: by other equations")
-    if frame["boundary"][frame["parameter"].isin(names)].any():
+    if shown["boundary"].any():
         signs.append("hollow: at the boundary")
-    return "\n".join([f"Estimates with {100 * level:g} % intervals", *([f"({'; '.join(signs)})"] if signs else [])])
+    if ((shown["estimate"] < shown["lower"]) | (shown["estimate"] > shown["upper"])).any():
+        signs.append("beside its interval: the estimate is constrained, the interval is not")
+    return f"Estimates with {100 * level:g} % intervals" + (f" ({'; '.join(signs)})" if signs else "")
 
 
 def _chosen(frame: Any, parameters: str | Sequence[str] | None) -> list[str]:
