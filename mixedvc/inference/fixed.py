@@ -15,26 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
+from ..estimators.admissible import admissible
 from ..likelihood.base import Evaluation
 from ..likelihood.gaussian import levels_matmat
 from ..linalg import dense as la
 
 Float = NDArray[np.float64]
 
-
-def admissible(spec: ModelSpec, theta: Float) -> Float:
-    """θ itself where every Σ ⪰ 0 and the residual varies; otherwise with each Σ replaced by the nearest such one.
-
-    Moment estimates may be negative; what conditions on the variances (GLS, BLUPs, predictions) uses this.
-    """
-    sigmas = spec.sigmas(theta)
-    out = [Sigma if la.small_eigh(Sigma)[0][0] >= 0.0 else la.nearest_psd(Sigma, 0.0) for Sigma in sigmas]
-    if not np.diagonal(out[-1]).min() > 0.0:
-        left = spec.response - spec.X @ la.lstsq(spec.X, spec.response) if spec.p else spec.response
-        out[-1] = out[-1] + 1e-6 * float(np.mean(np.square(left))) * np.eye(len(out[-1]))
-    if all(a is b for a, b in zip(out, sigmas, strict=True)):
-        return theta
-    return spec.theta(out)
+__all__ = ["LeastSquares", "admissible", "covariance_times"]
 
 
 def covariance_times(spec: ModelSpec, U: Float) -> Float:

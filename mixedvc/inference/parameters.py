@@ -79,6 +79,11 @@ def _slices(sizes: list[int]) -> list[slice]:
     return [slice(int(start), int(stop)) for start, stop in pairwise(stops)]
 
 
+def linear_parameters(spec: ModelSpec, par: Float) -> Float:
+    """θ (m,) of the structure parameters."""
+    return spec.theta([t.structure.build(par[of]) for t, of in zip(spec.all_terms, par_slices(spec), strict=True)])
+
+
 def jacobian(spec: ModelSpec, par: Float) -> Float:
     """J (m × n_par) = ∂θ/∂par, block-diagonal over terms."""
     rows, columns = theta_slices(spec), par_slices(spec)

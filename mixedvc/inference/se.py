@@ -101,7 +101,9 @@ def sampling_covariance(
         why = f"method {estimate.method!r} gave no standard errors of variances"
         return ParameterCovariance("none", nothing, np.full((m, m), np.nan), np.full(n, np.nan), ~estimate.fixed, why)
     J = jacobian(spec, estimate.par)
-    se = np.where(estimate.fixed, np.nan, np.sqrt(np.maximum(np.diagonal(sampling.cov), 0.0)))
+    variances = np.diagonal(sampling.cov)
+    moves = ~estimate.fixed & (variances > 0.0)
+    se = np.where(moves, np.sqrt(np.where(moves, variances, 1.0)), np.nan)
     return ParameterCovariance(sampling.kind, sampling.cov, J @ sampling.cov @ J.T, se, ~estimate.fixed)
 
 

@@ -53,17 +53,18 @@ def variance_frame(
 
 
 def sd_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter, ...]) -> Float:
-    """Square roots of variances; correlations in covariance rows (NaN where a variance is zero)."""
+    """Square roots of variances; correlations in covariance rows; NaN where a variance is negative, or zero there."""
     sigmas = spec.sigmas(estimate.theta)
     out = np.empty(len(rows))
     for j, (p, value) in enumerate(zip(rows, estimate.par, strict=True)):
         if p.kind == "variance":
-            out[j] = np.sqrt(max(value, 0.0))
+            out[j] = np.sqrt(value) if value >= 0 else np.nan
         elif p.kind == "correlation":
             out[j] = value
         else:
-            scale = np.sqrt(sigmas[p.term][p.a, p.a] * sigmas[p.term][p.b, p.b])
-            out[j] = np.clip(value / scale, -1.0, 1.0) if scale > 0 else np.nan
+            first, second = sigmas[p.term][p.a, p.a], sigmas[p.term][p.b, p.b]
+            r = value / np.sqrt(first * second) if first > 0 and second > 0 else np.nan
+            out[j] = np.clip(r, -1.0, 1.0) if abs(r) < 1 + 1e-6 else r  # beyond: an unconstrained estimate
     return out
 
 
@@ -84,7 +85,8 @@ def _limits(
     kinds = np.array([p.kind for p in rows])
     if interval == "chi2":
         of = kinds == "variance"
-        lower[of], upper[of] = intervals.variance_interval(par[of], se[of], level)
+        positive = np.where(par[of] > 0, par[of], np.nan)  # a scaled chi-square has no other
+        lower[of], upper[of] = intervals.variance_interval(positive, se[of], level)
     of = kinds == "correlation"
     lower[of], upper[of] = intervals.correlation_interval(par[of], se[of], level)
     return lower, upper
@@ -147,7 +149,7 @@ def tidy(
     if scales not in TIDY_SCALES:
         raise OptionError(f"scales={scales!r} is not one of {', '.join(map(repr, TIDY_SCALES))}")
     parts = []
-    if "fixed" in wanted:
+    if "fixed" in wanted and (len(wanted) == 1 or fit.estimate.fixed_effects != "none"):
         parts.append(_tidy_fixed(fit, level, df))
     if "ran_pars" in wanted:
         parts.append(_tidy_parameters(fit, scales, level))
@@ -184,7 +186,7 @@ def _tidy_parameters(fit: PointResults, scales: str, level: float) -> list[dict[
             record["term"] = f"{name}__{effect}"
             if scales == "sdcor":
                 se = row["se"] / (2 * sd) if sd > 0 else np.nan
-                record |= _estimate(sd, se, np.sqrt(row["lower"]), np.sqrt(row["upper"]))
+                record |= _estimate(sd, se, _root_limit(row["lower"]), _root_limit(row["upper"], least=np.nan))
             else:
                 record |= _estimate(row["variance"], row["se"], row["lower"], row["upper"])
         elif scales == "sdcor" or p.kind == "correlation":
@@ -195,6 +197,11 @@ def _tidy_parameters(fit: PointResults, scales: str, level: float) -> list[dict[
             record |= _estimate(row["variance"], row["se"], row["lower"], row["upper"])
         out.append(record)
     return out
+
+
+def _root_limit(limit: float, least: float = 0.0) -> float:
+    """Limit of a standard deviation from that of a variance; `least` where that is negative."""
+    return float(np.sqrt(limit)) if not limit < 0 else least
 
 
 def _tidy_values(fit: PointResults, i: int, level: float) -> list[dict[str, Any]]:
@@ -218,7 +225,7 @@ def glance(fit: PointResults) -> pd.DataFrame:
     """broom.mixed's glance: one row a model."""
     import pandas as pd
 
-    row: dict[str, Any] = {"nobs": fit.nobs, "sigma": float(np.sqrt(fit.scale))}
+    row: dict[str, Any] = {"nobs": fit.nobs, "sigma": float(np.sqrt(fit.scale)) if fit.scale >= 0 else np.nan}
     if fit.estimate.loglik is not None:
         row |= {"logLik": fit.llf, "AIC": fit.aic, "BIC": fit.bic}
         row["REMLcrit" if fit.estimate.reml else "deviance"] = -2 * fit.llf

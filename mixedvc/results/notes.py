@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..inference.parameters import parameters
+from .moment_notes import error_notes, reml_note, sign_notes, test_notes, zero_note
 
 if TYPE_CHECKING:
     from .point import PointResults
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
 
 def notes(fit: PointResults, df: str, interval: str, information: str | None) -> tuple[str, ...]:
     """All notes that apply, in the order in which they are printed."""
+    moments = fit.estimate.loglik is None
     found = [
         *_errors(fit, interval, information),
+        *(fit.estimate.notes if moments else ()),
         *_tests(fit, df),
         *_meaning(fit),
         *_edges(fit),
+        *((*sign_notes(fit), *reml_note(fit)) if moments else fit.estimate.notes),
         *_rows(fit),
         *fit.spec.notes,
         *_constant(fit),
@@ -28,7 +32,7 @@ def notes(fit: PointResults, df: str, interval: str, information: str | None) ->
 
 def _errors(fit: PointResults, interval: str, information: str | None) -> list[str]:
     cov = fit.covariance(information)
-    if cov.problem:
+    if cov.problem and fit.estimate.loglik is not None:
         return [f"{cov.problem[0].upper()}{cov.problem[1:]}."]
     if not cov.free.any():
         return []
@@ -41,6 +45,8 @@ def _errors(fit: PointResults, interval: str, information: str | None) -> list[s
     how = [names[interval]] if "variance" in kinds else []
     how += ["Wald for covariances"] if "covariance" in kinds else []
     how += ["Fisher's z for correlations"] if "correlation" in kinds else []
+    if fit.estimate.loglik is None:
+        return error_notes(fit, "Wald" if interval == "wald" and "correlation" not in kinds else ", ".join(how))
     barely = [
         p.name
         for p, se, v in zip(parameters(fit.spec), cov.se, fit.estimate.par, strict=True)
@@ -58,13 +64,19 @@ def _errors(fit: PointResults, interval: str, information: str | None) -> list[s
 
 
 def _tests(fit: PointResults, df: str) -> list[str]:
-    if not fit.spec.p:
+    if not fit.spec.p or fit.estimate.fixed_effects == "none":
         return []
+    return [*test_notes(fit), *_test_kind(fit, df)]
+
+
+def _test_kind(fit: PointResults, df: str) -> list[str]:
     if df == "satterthwaite":
+        if fit.estimate.loglik is None and fit.estimate.sampling is None:
+            return ["Tests of fixed effects are normal: without their standard errors the variances count as known."]
         if not fit.covariance().free.any():
             return ["Tests of fixed effects are normal: the variances are given, so they count as known."]
-        kind = fit.df_covariance.kind
-        return [f"t tests use Satterthwaite's degrees of freedom ({kind} information)."]
+        kind = fit.df_covariance.kind + (" information" if fit.estimate.loglik is not None else "")
+        return [f"t tests use Satterthwaite's degrees of freedom ({kind})."]
     if df == "residual":
         return ["t tests use the residual degrees of freedom, n - p: too many where groups are few."]
     return ["z tests take the variances as known: p-values are too small where groups are few."]
@@ -95,7 +107,9 @@ def _edges(fit: PointResults) -> list[str]:
     at_zero = [p for p, at, v in zip(rows, e.at_bound, e.par, strict=True) if at and p.kind == "variance" and v == 0]
     zero = [p.name for p in at_zero if p.term < len(spec.terms)]
     advice = "A zero has no standard error; test_varcomp() tests it with the mixture of chi-squares."
-    if zero and len(zero) == sum(p.kind == "variance" and p.term < len(spec.terms) for p in rows):
+    if zero and e.sampling is not None:
+        out.append(zero_note(zero, len(zero) == sum(p.kind == "variance" and p.term < len(spec.terms) for p in rows)))
+    elif zero and len(zero) == sum(p.kind == "variance" and p.term < len(spec.terms) for p in rows):
         out.append(f"boundary: every random variance is exactly zero, so this is the least-squares fit. {advice}")
     elif zero:
         out.append(

@@ -37,25 +37,22 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
     -------
     dict
         Keys ``model``, ``fit``, ``fixed``, ``cov_fixed``, ``varcomp``, ``cov_varcomp``, ``random``, ``rows``,
-        ``trace``, ``notes``, ``written_by``.  NaN and infinite numbers are None, and so is
+        ``sampling``, ``trace``, ``notes``, ``written_by``.  NaN and infinite numbers are None, and so is
         what the method does not give.
     """
-    spec = fit.spec
+    spec, responds = fit.spec, fit.estimate.fixed_effects != "none"
     return {
         "model": model_plain(fit),
         "fit": _fit(fit),
-        "fixed": _fixed(fit, df, level),
-        "cov_fixed": {"names": list(spec.x_names), "matrix": plain(fit.cov_params().to_numpy())},
+        "fixed": _fixed(fit, df, level) if responds else None,
+        "cov_fixed": {"names": list(spec.x_names), "matrix": plain(fit.cov_params().to_numpy())} if responds else None,
         "varcomp": records(fit.variances(level=level, interval=interval)),
         "cov_varcomp": {"names": list(fit.cov_varcomp().index), "matrix": plain(fit.cov_varcomp().to_numpy())},
-        "random": {term.name: _random(fit, term.name) for term in spec.terms},
-        "rows": {
-            "label": plain(list(fit.fittedvalues.index)),
-            "fitted": plain(fit.fittedvalues.to_numpy()),
-            "resid": plain(fit.resid.to_numpy()),
-        },
+        "random": {term.name: _random(fit, term.name) for term in spec.terms} if responds else None,
+        "rows": _rows(fit) if responds else None,
+        "sampling": _sampling(fit),
         "trace": [plain(asdict(row)) for row in fit.estimate.trace],
-        "notes": list(spec.notes),
+        "notes": [*spec.notes, *fit.estimate.notes],
         "written_by": versions(),
     }
 
@@ -102,7 +99,28 @@ def _fit(fit: PointResults) -> dict[str, Any]:
         "n_parameters": fit.n_parameters,
         "df_resid": fit.df_resid,
         "scale": plain(fit.scale),
-        "information": fit.information,
+        "information": fit.information if fit.estimate.loglik is not None else None,
+    }
+
+
+def _rows(fit: PointResults) -> dict[str, Any]:
+    return {
+        "label": plain(list(fit.fittedvalues.index)),
+        "fitted": plain(fit.fittedvalues.to_numpy()),
+        "resid": plain(fit.resid.to_numpy()),
+    }
+
+
+def _sampling(fit: PointResults) -> dict[str, Any] | None:
+    """Where the standard errors of variances come from, for an estimator that says so itself."""
+    sampling = fit.estimate.sampling
+    if sampling is None:
+        return None
+    return {
+        "kind": sampling.kind,
+        "about": sampling.about,
+        "centre": plain(sampling.centre),
+        "monte_carlo_error": None if sampling.noise is None else plain(sampling.noise),
     }
 
 

@@ -61,6 +61,8 @@ class PointResults(Reporting):
     @cached_property
     def evaluation(self) -> Evaluation:
         """The model at the estimate (at the nearest admissible one where a moment estimate is negative)."""
+        if self.estimate.fixed_effects == "none":
+            raise NotProvided(support.WITHOUT_RESPONSE)
         if self.estimate.fixed_effects == "ols":
             return cast(Evaluation, LeastSquares(self.spec, self.theta, lambda: self._evaluator.at(self.theta)))
         return self._evaluator.at(self.theta)
@@ -166,6 +168,8 @@ class PointResults(Reporting):
         `method`: "satterthwaite", "residual" (n − p) or "normal" (∞).
         """
         theta_cov = self.df_covariance.theta if method == "satterthwaite" else np.empty(0)
+        if self.estimate.loglik is None and self.estimate.sampling is None:
+            theta_cov = np.zeros((len(self.estimate.theta),) * 2)  # nothing is known: the variances count as given
         return dof.degrees_of_freedom(method, self.spec, self.evaluation, theta_cov, contrasts)
 
     def conf_int(self, alpha: float = 0.05, method: str = "wald", df: str = "satterthwaite") -> pd.DataFrame:
@@ -302,7 +306,7 @@ class PointResults(Reporting):
     @cached_property
     def reliability(self) -> dict[str, pd.DataFrame]:
         """1 − PEV/diag(G), the squared accuracy of each prediction."""
-        prior = [blup.prior_covariance(self.spec, self.estimate.theta, i) for i in range(len(self.spec.terms))]
+        prior = [blup.prior_covariance(self.spec, self.theta, i) for i in range(len(self.spec.terms))]
         return self._by_term(lambda i: frames.level_frame(self.spec, i, blup.reliability(self._pev[i], prior[i])))
 
     def feature_effects(self, term: str | None = None, *, se: bool = False) -> pd.DataFrame:
@@ -412,8 +416,11 @@ class PointResults(Reporting):
         """
         if self.estimator is None:
             raise OptionError("this result does not carry its estimator, so it cannot be refitted: use mixedvc.fit")
+        if self.estimate.fixed_effects == "none":
+            raise NotProvided(support.WITHOUT_RESPONSE)
         values = support.response(self.spec, y)
-        spec, likelihood = replace(self.spec, y=values.copy()), self._repeated.with_response(values)
+        spec = replace(self.spec, y=values.copy())
+        likelihood = self._repeated.with_response(values) if "likelihood" in self.estimator.needs else None
         estimate = self.estimator.fit(spec, likelihood=likelihood)
         return PointResults(spec, estimate, likelihood, self.estimator, self.information)
 

@@ -14,7 +14,7 @@ from ..covariance.base import covariances
 from ..design.request import Request
 from ..design.spec import ModelSpec
 from ..errors import MixedVCWarning, StoredModelError
-from ..estimators.base import PointEstimate, TraceRow, estimators
+from ..estimators.base import PointEstimate, Sampling, TraceRow, estimators
 from ..io.packing import Packer, unpack
 from ..io.store import stored_kinds
 from ..likelihood import choose
@@ -73,6 +73,8 @@ def _pack_fields(value: Any, packer: Packer, where: str) -> Any:
         item = getattr(value, field.name)
         if field.name == "trace":
             item = _trace_columns(item)
+        if isinstance(item, Sampling):
+            item = {part.name: getattr(item, part.name) for part in fields(Sampling)}
         made[field.name] = item
     return packer.pack(made, where)
 
@@ -146,7 +148,8 @@ def _unpack_estimate(values: dict[str, Any]) -> PointEstimate:
     trace = tuple(
         TraceRow(int(i), np.array(theta), float(ll), float(d), float(s), bool(on)) for i, theta, ll, d, s, on in rows
     )
-    return PointEstimate(**values, trace=trace)
+    sampling = values.pop("sampling", None)
+    return PointEstimate(**values, trace=trace, sampling=None if sampling is None else Sampling(**sampling))
 
 
 def _likelihood(spec: ModelSpec, estimate: PointEstimate) -> Likelihood | None:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import BoundaryWarning, DataError, OptionError, warn
+from ..errors import BoundaryWarning, DataError, NotProvided, OptionError, warn
 from ..estimators.base import PointEstimate
 from ..inference import intervals, lrt, ratios
 from ..inference import simulate as draws
-from ..inference.parameters import Parameter, par_slices, parameters
+from ..inference.parameters import Parameter, linear_parameters, par_slices, parameters
 from ..inference.predict import Rows, match_levels, prediction_variance
 from ..inference.residuals import residual_variances
 from ..inference.se import ParameterCovariance
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .point import PointResults
 
 Float = NDArray[np.float64]
+WITHOUT_RESPONSE = (
+    "this fit took an outer product in place of the response (outer=), so there are no fixed effects, predictions or "
+    "residuals; varcomp, heritability() and derived() are there"
+)
 
 
 def new_rows(
@@ -137,13 +141,19 @@ def correlation(fit: PointResults, p: Parameter, level: float) -> tuple[float, f
 def heritability(
     fit: PointResults, term: str | None, denominator: Sequence[str] | None, scale: str, level: float
 ) -> ratios.Ratio:
-    """Share of `term`; its SE is NaN where the term cannot move."""
+    """Share of `term`; its SE is NaN where the term cannot move.
+
+    Error and interval of an estimate with its own sampling distribution are taken where that is centred.
+    """
     spec, cov = fit.spec, fit.covariance()
     name = only_kernel(spec) if term is None else term
     moves = bool((np.diagonal(cov.theta)[ratios.members(spec, name)] > 0).any())
-    return ratios.share(
-        spec, fit.estimate.theta, cov.theta, name, denominator, scale=scale, level=level, estimable=moves
-    )
+    theta, sampling = fit.estimate.theta, fit.estimate.sampling
+    made = [
+        ratios.share(spec, at, cov.theta, name, denominator, scale=scale, level=level, estimable=moves)
+        for at in ([theta] if sampling is None else [theta, linear_parameters(spec, sampling.centre)])
+    ]
+    return replace(made[-1], estimate=made[0].estimate)
 
 
 def only_kernel(spec: ModelSpec) -> str:
@@ -219,12 +229,16 @@ def test_one(fit: PointResults, component: str, method: str) -> lrt.ComponentTes
     """Refit without `component` and compare."""
     if fit.estimator is None:
         raise OptionError("this result does not carry its estimator, so it cannot be refitted: use mixedvc.fit")
+    if fit.estimate.loglik is None:
+        raise NotProvided(
+            f"method {fit.method!r} has no likelihood, so no likelihood-ratio test of {component!r}: fit with "
+            "method='reml' and test there, or see whether the interval in varcomp contains zero"
+        )
     null = replace(fit.spec, terms=tuple(term for term in fit.spec.terms if term.name != component))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BoundaryWarning)  # of the smaller model, which nobody asked to see
         estimate = fit.estimator.fit(null)
     if not estimate.converged:
         warn(f"the fit without {component!r} did not converge: {estimate.message}")
-    if estimate.loglik is None:
-        return lrt.component_test(component, fit.llf, np.nan, method)
-    return lrt.component_test(component, fit.llf, estimate.loglik, method)
+    without = np.nan if estimate.loglik is None else estimate.loglik
+    return lrt.component_test(component, fit.llf, without, method)

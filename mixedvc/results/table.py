@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from .point import PointResults
 
 INTERCEPT = ("Intercept", "(Intercept)")
-_METHODS = {"reml": "REML", "ml": "maximum likelihood"}
+_METHODS = {
+    "he": "Haseman-Elston regression",
+    "rehe": "restricted Haseman-Elston regression",
+    "rerehe": "resampled restricted Haseman-Elston regression",
+    "reml": "REML",
+    "ml": "maximum likelihood",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def summary_table(
     """Everything the summary of a point fit says."""
     interval = fit.interval_kind(interval)
     grids = [variance_grid(fit, level, interval, information)]
-    if fit.spec.p:
+    if fit.spec.p and fit.estimate.fixed_effects != "none":
         grids.insert(0, fixed_grid(fit, df, level))
     e = fit.estimate
     banner = ""
@@ -77,7 +83,8 @@ def title(fit: PointResults) -> str:
     model = "Linear mixed model" if fit.spec.terms else "Linear model"
     how = _METHODS.get(fit.method, fit.method)
     if fit.estimate.fixed.all():
-        return f"{model} at given variance components ({how} criterion)"
+        criterion = f" ({how} criterion)" if fit.estimate.loglik is not None else ""
+        return f"{model} at given variance components{criterion}"
     return f"{model} fitted by {how}"
 
 
@@ -88,6 +95,8 @@ def header(fit: PointResults) -> tuple[tuple[tuple[str, str], tuple[str, str]], 
     if e.loglik is not None:
         left.append(("Log-likelihood", f"{info(fit.llf, 4)} ({'REML' if e.reml else 'ML'})"))
         left.append(("AIC, BIC", f"{info(fit.aic, 2)}, {info(fit.bic, 2)}"))
+    own = [pair for pair in e.extra.get("header", ()) if pair[0] != "Computed by"]
+    left += own
     left.append(("Date", date.today().isoformat()))
     right = [("Rows", f"{spec.n} ({spec.dropped.count} dropped)")]
     if spec.terms:
@@ -95,8 +104,10 @@ def header(fit: PointResults) -> tuple[tuple[tuple[str, str], tuple[str, str]], 
         right.append(("Groups", ", ".join(f"{group} {q}" for group, q in sizes.items())))
     if e.likelihood:
         right.append(("Computed by", f"{e.likelihood} likelihood"))
+    right += [pair for pair in e.extra.get("header", ()) if pair not in own]
     count = f"{e.n_evaluations} evaluation{'s' * (e.n_evaluations != 1)}"
-    right.append(("Converged", f"{'yes' if e.converged else 'NO'}, {count}"))
+    if not own or not e.converged:  # what is solved in closed form has nothing to converge
+        right.append(("Converged", f"{'yes' if e.converged else 'NO'}, {count}"))
     blank = ("", "")
     length = max(len(left), len(right))
     left += [blank] * (length - len(left))
@@ -144,7 +155,8 @@ def variance_grid(fit: PointResults, level: float, interval: str, information: s
 def _se_cell(fit: PointResults, j: int, se: float) -> str:
     if fit.estimate.fixed[j]:
         return "fixed"
-    return "boundary" if fit.estimate.at_bound[j] else significant(se)
+    # a constrained moment estimate at zero still has the error of the unconstrained one
+    return "boundary" if fit.estimate.at_bound[j] and not se > 0 else significant(se)
 
 
 def _label(spec: ModelSpec, p: Parameter) -> str:
