@@ -125,7 +125,7 @@ def test_ci_is_a_strict_script_that_runs_readme():
     assert subprocess.run(["bash", "-n", str(path)], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["first_fit", "twins_ace"])
+@pytest.mark.parametrize("name", ["first_fit", "five_estimators", "twins_ace"])
 def test_vignettes_are_percent_notebooks(name):
     text = (ROOT / "vignettes" / f"{name}.py").read_text(encoding="utf-8")
     assert "format_name: percent" in text
