@@ -1,9 +1,33 @@
 """Estimators: `names()` lists the registered ones, `get(name)` gives the class; importing registers ours."""
 
-from . import reml  # noqa: F401  (registers)
+from . import em, fisher, he, mm, pxem, rehe, reml, rerehe  # noqa: F401  (registers)
 from .base import Estimator, PointEstimate, TraceRow, estimators
+from .em import EM
+from .fisher import Fisher
+from .he import HE
+from .mm import MM
+from .pxem import PXEM
+from .rehe import REHE
 from .reml import ML, REML
+from .rerehe import ReREHE
 
 names, get, register = estimators.names, estimators.get, estimators.register
 
-__all__ = ["ML", "REML", "Estimator", "PointEstimate", "TraceRow", "estimators", "get", "names", "register"]
+__all__ = [
+    "EM",
+    "HE",
+    "ML",
+    "MM",
+    "PXEM",
+    "REHE",
+    "REML",
+    "Estimator",
+    "Fisher",
+    "PointEstimate",
+    "ReREHE",
+    "TraceRow",
+    "estimators",
+    "get",
+    "names",
+    "register",
+]

@@ -281,14 +281,23 @@ def _null_space(B: Float) -> Float:
     return vectors[:, : len(B) - B.shape[1]] if values.size else vectors
 
 
-def face_at(structure: Structure, Sigma: Float, drop_below: float, at_most: int | None = None) -> FaceChart:
-    """Chart of the face of Σ: rank = eigenvalues above `drop_below` (Σ in units of its scale)."""
+def face_at(
+    structure: Structure,
+    Sigma: Float,
+    drop_below: float,
+    at_most: int | None = None,
+    order: NDArray[np.intp] | None = None,
+) -> FaceChart:
+    """Chart of the face of Σ: rank = eigenvalues above `drop_below` (Σ in units of its scale).
+
+    `order` keeps the rows' order of an earlier chart, so that the coordinates of the two can be compared.
+    """
     values, vectors = la.small_eigh(Sigma)
     k = len(values)
     rank = int((values > drop_below).sum())
     rank = min(rank, at_most) if at_most is not None else rank
     root = vectors[:, k - rank :] * np.sqrt(np.maximum(values[k - rank :], 0.0))
-    order = _pivots(root)
+    order = _pivots(root) if order is None else order
     # rotate the root so that it is lower trapezoidal in the pivot order (its gauge freedom is gone)
     R = la.qr(root[order[:rank]].T)[1] if rank else np.zeros((0, 0))
     Q = la.qr(root[order[:rank]].T)[0] if rank else np.zeros((0, 0))

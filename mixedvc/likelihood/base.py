@@ -46,6 +46,8 @@ class Evaluation(Protocol):
     @property
     def cross_trace(self) -> Float: ...  # (m, m) tr(W V_j T V_k), W = diag(prior weights): the M step of PX-EM
     @property
+    def cross_quad(self) -> Float: ...  # (m, m) (Py)ᵀ V_j W V_k (Py): beside cross_trace
+    @property
     def beta_cov_gradient(self) -> Float: ...  # (m, p, p) ∂(XᵀV⁻¹X)⁻¹/∂θ_j
     def solve(self, U: Float) -> Float: ...  # V⁻¹ U, (n, c)
     def project(self, U: Float) -> Float: ...  # P U, (n, c)

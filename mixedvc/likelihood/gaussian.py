@@ -204,6 +204,11 @@ class GaussianEvaluation:
         return _symmetric(total)
 
     @cached_property
+    def cross_quad(self) -> Float:
+        F = self._VPy
+        return F.T @ F
+
+    @cached_property
     def beta_cov_gradient(self) -> Float:
         inner = np.einsum("pq,jqr,rs->jps", self._C, self._HVH, self._C)
         return np.stack([self._on_user_scale(D) for D in inner])

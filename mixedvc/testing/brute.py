@@ -189,6 +189,13 @@ class BruteEvaluation:
         return np.array([[np.trace(W @ A @ self.T @ B) for B in self.model.patterns] for A in self.model.patterns])
 
     @cached_property
+    def cross_quad(self) -> Float:
+        """(Py)ᵀ V_j W V_k Py."""
+        W = np.ones(self.model.spec.n) if self.model.spec.weights is None else self.model.spec.weights
+        VPy = [V @ self.Py for V in self.model.patterns]
+        return np.array([[(W * a) @ b for b in VPy] for a in VPy])
+
+    @cached_property
     def beta_cov_gradient(self) -> Float:
         VX = self.Vinv @ self.model.spec.X
         return np.array([self.beta_cov @ (VX.T @ V @ VX) @ self.beta_cov for V in self.model.patterns])

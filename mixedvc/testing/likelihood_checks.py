@@ -94,8 +94,9 @@ def _compare_informations(got: Any, want: BruteEvaluation, where: str, units: Fl
     )
     both = 2 * average + expected
     close(got.observed_information, want.observed_information, f"{where}: observed_information", rtol=rtol, scale=both)
-    cross = want.cross_trace
-    close(got.cross_trace, cross, f"{where}: cross_trace", rtol=rtol, scale=_in_units(cross, units))
+    for name in ("cross_trace", "cross_quad"):
+        cross = getattr(want, name)
+        close(getattr(got, name), cross, f"{where}: {name}", rtol=rtol, scale=_in_units(cross, units))
     error = np.sqrt(np.diag(want.beta_cov))
     largest = np.abs(want.beta_cov_gradient / np.outer(error, error) / units[:, None, None]).max(initial=0.0)
     size = largest * units[:, None, None] * np.outer(error, error)
@@ -139,7 +140,7 @@ def finite_difference_score(likelihood: Any, theta: Float, where: str) -> None:
 
 
 SINGLE = (
-    *("loglik", "beta", "beta_cov", "Py", "quad", "trace", "score", "cross_trace", "beta_cov_gradient"),
+    *("loglik", "beta", "beta_cov", "Py", "quad", "trace", "score", "cross_trace", "cross_quad", "beta_cov_gradient"),
     *("average_information", "expected_information", "observed_information"),
 )
 
@@ -221,7 +222,9 @@ def _replicated_rows(kind: Any, spec: ModelSpec, theta: Float, reml: bool, rng: 
     error = np.sqrt(np.diag(weighted.beta_cov))
     close(repeated.beta, weighted.beta, "beta of replicated rows", scale=np.abs(weighted.beta) + error)
     close(repeated.beta_cov, weighted.beta_cov, "beta_cov of replicated rows", scale=np.outer(error, error))
-    close(repeated.score[:-1], weighted.score[:-1], "score of replicated rows", scale=_size(weighted)[:-1])
+    random = [j for j, w in enumerate(spec.index) if w.term < len(spec.terms)]
+    size = _size(weighted)[random]
+    close(repeated.score[random], weighted.score[random], "score of replicated rows", scale=size)
     for i, term in enumerate(spec.terms):
         prior = np.sqrt(np.diag(weighted.effects_cov(i))).reshape(term.q, term.k).max(axis=0)
         close(repeated.blup(i), weighted.blup(i), f"blup of {term.name}, replicated rows", scale=10 * prior)

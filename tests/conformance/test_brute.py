@@ -141,7 +141,18 @@ class Wrong:
 @pytest.mark.parametrize(
     "name",
     [
-        *("loglik", "beta", "beta_cov", "Py", "quad", "trace", "score", "cross_trace", "beta_cov_gradient"),
+        *(
+            "loglik",
+            "beta",
+            "beta_cov",
+            "Py",
+            "quad",
+            "trace",
+            "score",
+            "cross_trace",
+            "cross_quad",
+            "beta_cov_gradient",
+        ),
         *("average_information", "expected_information", "observed_information"),
         *("solve", "project", "blup", "prediction_cov", "moments"),
     ],

@@ -1,0 +1,90 @@
+"""Singular Σ = L Lᵀ turn in their loadings L: a step that M steps, which keep the range of Σ, cannot take (MATH: 3).
+
+With Z(L b), b ~ N(0, I ⊗ A), the log-determinant lies below its tangent and the quadratic form below its value at the
+present b̂, û and ê, so that −2ℓ(L) is at most
+
+    ⟨M, LLᵀ⟩ + ‖ê − Σ_ac (L − L₀)_ac Z_a b̂_c‖²_R⁻¹ + constant,        R = Var(e),
+
+with equality at L₀.  Its minimum is one small linear system: (M ⊗ I + G) ΔL = (Q − M) L₀, G_ac,a'c' the products of
+Z_a b̂_c.  The step is monotone like MM's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec
+from ..likelihood.base import Evaluation
+from ..likelihood.gaussian import levels_matmat
+from ..linalg import dense as la
+from ..linalg.roots import pivoted_root
+from .charts import BoxChart, Chart, FaceChart, face_at
+from .start import Units
+from .surrogate import Seen, edge_of_pattern
+
+Float = NDArray[np.float64]
+
+
+def can_turn(chart: Chart) -> bool:
+    """Whether Σ is singular in a way that leaves its range to be chosen."""
+    if isinstance(chart, FaceChart):
+        return 0 < chart.rank < len(chart.B)
+    return hasattr(chart.structure, "correlation") and edge_of_pattern(chart) and bool(np.any(chart.q[:-1] > 0.0))
+
+
+def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) -> dict[int, Chart]:
+    """Charts after a step in the loadings, by term; empty where the residual variance is zero in some row."""
+    noise = _residual_variance(spec, at.theta)
+    if not noise.min() > 0.0:
+        return {}
+    out: dict[int, Chart] = {}
+    for one in seen:
+        if can_turn(one.chart):
+            L = one.chart.B if isinstance(one.chart, FaceChart) else pivoted_root(one.Sigma)
+            out[one.term] = _step(one, L, _products(spec, units, at, one.term, L, noise))
+    return out
+
+
+def _residual_variance(spec: ModelSpec, theta: Float) -> Float:
+    x, Sigma = spec.residual.basis, spec.sigmas(theta)[-1]
+    return np.einsum("na,ab,nb->n", x, Sigma, x)
+
+
+def _products(spec: ModelSpec, units: Units, at: Evaluation, term: int, L: Float, noise: Float) -> Float:
+    """G (k·r, k·r): products of Z_a b̂_c over the rows, in scaled units."""
+    t = spec.all_terms[term]
+    scale = np.sqrt(units.variance) / units.sizes[term]  # loadings on the user's scale are scale_a L_ac
+    b = levels_matmat(t, t.collect(at.Py)) @ (scale[:, None] * L)
+    g = (t.basis * scale)[:, :, None] * b[t.codes][:, None, :]
+    flat = g.reshape(len(g), -1)
+    return flat.T @ (flat / noise[:, None])
+
+
+def _step(one: Seen, L: Float, G: Float) -> Chart:
+    k, r = L.shape
+    H = np.kron(one.M, np.eye(r)) + G
+    slope = ((one.Q - one.M) @ L).ravel()
+    if isinstance(one.chart, FaceChart):
+        move = la.lstsq(H, slope).reshape(k, r)
+        Sigma = (L + move) @ (L + move).T
+        return face_at(one.chart.structure, Sigma, 0.0, at_most=r, order=one.chart.order)
+    return _resized(one.chart, L, H, slope)
+
+
+def _resized(chart: Chart, L: Float, H: Float, slope: Float) -> Chart:
+    """A pattern D C Cᵀ D at the bound of its correlation, which moves in its standard deviations."""
+    common = isinstance(chart, BoxChart)
+    sds = np.sqrt(chart.q[:1]) if common else chart.q[:-1]
+    free = np.flatnonzero(sds > 0.0)
+    T = np.zeros((len(free), *L.shape))  # ∂L/∂sd
+    for row, j in zip(T, free, strict=True):
+        which = slice(None) if common else j
+        row[which] = L[which] / sds[j]
+    flat = T.reshape(len(free), -1)
+    new = sds.copy()
+    # the bound is convex in the standard deviations, so that a part of the way is lower too
+    new[free] = np.maximum(sds[free] + la.lstsq(flat @ H @ flat.T, flat @ slope), 0.1 * sds[free])
+    return chart.moved(np.append(new**2 if common else new, chart.q[-1]))
