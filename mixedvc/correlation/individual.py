@@ -14,7 +14,7 @@ from scipy import special
 from ..covariance.base import Covariance
 from ..covariance.coerce import as_covariance
 from ..design.frames import listed
-from ..design.joint import Joint, join, term_of
+from ..design.joint import Joint, alone, join, term_of
 from ..design.spec import ModelSpec
 from ..errors import BindError, BoundaryWarning, OptionError, warn
 from ..inference import intervals, ratios
@@ -192,26 +192,47 @@ def _test(fit: PointResults, first: ModelSpec, second: ModelSpec, how: Joint) ->
     if not _positive(fit).all():
         name = how.names[int(np.flatnonzero(~_positive(fit))[0])]
         return None, f"The genetic variance of {name} is zero: there is no correlation to test."
-    null = join(first, second, replace(how, structure="diag"))
+    llf, positive = _without_covariance(fit, first, second, how)
+    statistic = max(2.0 * (fit.llf - llf), 0.0)
+    test = CorrelationTest(
+        statistic, float(special.chdtrc(1, statistic)), "likelihood ratio, chi-square(1)", fit.llf, llf
+    )
+    if positive.all():
+        return test, ""
+    name = how.names[int(np.flatnonzero(~positive)[0])]
+    why = (
+        f"Without covariance the genetic variance of {name} is zero, at the edge of its range: P from chi-square(1) is "
+        "approximate."
+    )
+    return test, why
+
+
+def _without_covariance(
+    fit: PointResults, first: ModelSpec, second: ModelSpec, how: Joint
+) -> tuple[float, NDArray[np.bool_]]:
+    """Log-likelihood of the model with no covariance, and which genetic variances are above zero there.
+
+    The samples are then independent and their log-likelihoods add, restricted ones too: each is fitted by itself.
+    Components held at given values carry the names of the joint model, which is then fitted whole.
+    """
     estimator: Any = fit.estimator
-    if "start" in {f.name for f in fields(estimator)}:
+    known = {f.name for f in fields(estimator)}
+    if "start" in known:
         estimator = replace(estimator, start=None)
+    if getattr(estimator, "fixed_varcomp", None) is None:
+        pairs = tuple(zip((first, second), how.terms, strict=True))
+        specs = [alone(spec, name, how.covariance) for spec, name in pairs]
+        places = [[t.name for t in spec.terms].index(name) for spec, name in pairs]
+    else:
+        specs, places = [join(first, second, replace(how, structure="diag"))], [0]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BoundaryWarning)  # of a model that nobody asked to see
-        without = null.fit(estimator)
-    if not without.converged:
-        warn(f"the fit without genetic covariance did not converge: {without.estimate.message}")
-    statistic = max(2.0 * (fit.llf - without.llf), 0.0)
-    p_value = float(special.chdtrc(1, statistic))
-    what = "likelihood ratio, chi-square(1)"
-    if not _positive(without).all():
-        name = how.names[int(np.flatnonzero(~_positive(without))[0])]
-        why = (
-            f"Without covariance the genetic variance of {name} is zero, at the edge of its range: P from "
-            "chi-square(1) is approximate."
-        )
-        return CorrelationTest(statistic, p_value, what, fit.llf, without.llf), why
-    return CorrelationTest(statistic, p_value, what, fit.llf, without.llf), ""
+        warnings.simplefilter("ignore", BoundaryWarning)  # of models that nobody asked to see
+        fits = [spec.fit(estimator) for spec in specs]
+    for one in fits:
+        if not one.converged:
+            warn(f"the fit without genetic covariance did not converge: {one.estimate.message}")
+    positive = np.concatenate([_positive(one, place) for one, place in zip(fits, places, strict=True)])
+    return sum(one.llf for one in fits), positive
 
 
 def _z_test(fit: PointResults, j: int) -> tuple[CorrelationTest | None, str]:
@@ -234,10 +255,10 @@ def _parameter(fit: PointResults) -> Parameter:
     return next(p for p in parameters(fit.spec) if p.term == 0 and p.kind == "covariance")
 
 
-def _positive(fit: PointResults) -> NDArray[np.bool_]:
-    """(2,) whether each genetic variance is above zero, by more than rounding beside its sample's residual variance."""
+def _positive(fit: PointResults, term: int = 0) -> NDArray[np.bool_]:
+    """Whether each genetic variance is above zero, by more than rounding beside its sample's residual variance."""
     sigmas = fit.spec.sigmas(fit.estimate.theta)
-    genetic = np.diagonal(sigmas[0])
+    genetic = np.diagonal(sigmas[term])
     return np.asarray(genetic > _ZERO * (np.abs(genetic) + np.abs(np.diagonal(sigmas[-1]))))
 
 

@@ -105,6 +105,13 @@ def join(first: ModelSpec, second: ModelSpec, how: Joint) -> ModelSpec:
     )
 
 
+def alone(spec: ModelSpec, name: str, covariance: Covariance) -> ModelSpec:
+    """One sample by itself, its term `name` with the covariance among both samples: what `join` makes of it."""
+    term = term_of(spec, name)
+    tied = replace(term, covariance=covariance, positions=np.asarray(covariance.positions(term.levels), dtype=np.intp))
+    return replace(spec, terms=tuple(tied if t is term else t for t in spec.terms), source=None)
+
+
 def term_of(spec: ModelSpec, name: str) -> Term:
     """The random term called `name`.
 
@@ -145,9 +152,8 @@ def _tie(specs: tuple[ModelSpec, ModelSpec], how: Joint) -> Term:
     _refuse_unrelated(one, two, at, how)
     positions, back = np.unique(np.concatenate(at), return_inverse=True)
     back = back.reshape(-1)
-    first_of = np.full(len(positions), len(back))
-    np.minimum.at(first_of, back, np.arange(len(back)))
-    levels = np.concatenate([one.levels, two.levels])[first_of]
+    levels = np.empty(len(positions), dtype=object)
+    levels[back] = np.concatenate([one.levels, two.levels])
     name = one.name if one.name == two.name else f"{one.name}/{two.name}"
     group = one.group if one.group == two.group else f"{one.group}/{two.group}"
     cov_name = one.cov_name or two.cov_name or "cov"

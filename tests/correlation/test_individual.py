@@ -162,13 +162,15 @@ def test_the_covariance_between_the_samples_may_be_given_in_every_form():
     A = kernel().block()
     frame = pd.DataFrame(A, index=IDS, columns=IDS).sample(frac=1.0, random_state=3)
     plain = correlation(test=False).rho.estimate
-    own = [mv.Dense(A[:N1, :N1], IDS[:N1]), mv.Dense(A[N1:, N1:], IDS[N1:])]
+    own = [mv.Dense(2 * A[:N1, :N1], IDS[:N1]), mv.Dense(A[N1:, N1:], IDS[N1:])]
     one, two = tables()
     first = mv.model("y ~ x + (1 | id:G)", one, cov={"G": own[0]})
     second = mv.model("z ~ 1 + (1 | id:G)", two, cov={"G": own[1]})
     for cov in (kernel(), frame.loc[:, frame.index], (A, IDS), mv.Dense(A, IDS)):
         found = mv.genetic_correlation(first, second, cov=cov, test=False)
         np.testing.assert_allclose(found.rho.estimate, plain, **PARAMETER)
+    tested = mv.genetic_correlation(first, second, cov=(A, IDS))
+    np.testing.assert_allclose(tested.test.statistic, correlation().test.statistic, **PARAMETER)
     one_each = mv.genetic_correlation(*(models(G=kernel())[0], models(G=kernel())[1]), test=False)
     np.testing.assert_allclose(one_each.rho.estimate, plain, **IDENTITY)
 
@@ -276,6 +278,23 @@ def test_a_variance_of_zero_leaves_no_correlation_and_no_test():
     assert "genetic correlation" in str(result)
 
 
+def test_a_variance_that_is_zero_without_the_covariance_is_told():
+    for seed in range(60):
+        first, second = models(seed=seed, h2=(0.7, 0.15), rho=0.9)
+        result = quietly(first=first, second=second)
+        if result.test is not None and quiet_fit(second).estimate.theta[0] == 0.0:
+            break
+    assert quiet_fit(second).estimate.theta[0] == 0.0
+    assert result.variances[1].estimate > 0.0
+    assert any("Without covariance the genetic variance of z is zero" in note for note in result.notes)
+
+
+def quiet_fit(spec):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BoundaryWarning)
+        return spec.fit()
+
+
 def test_a_correlation_of_one_has_a_test_but_no_error():
     for seed in range(20):
         first, second = models(seed=seed, rho=1.0)
@@ -318,6 +337,10 @@ def test_a_given_covariance_is_not_tested_and_a_start_belongs_to_the_joint_fit()
     assert held.test is None
     np.testing.assert_allclose(held.rho.estimate, 0.2 / np.sqrt(0.3), **IDENTITY)
     assert any("was given, so it is not tested" in note for note in held.notes)
+    some = correlation(fixed_varcomp={"residual": [0.4, 0.5]})
+    null = join(*models(), Joint(("id", "id"), kernel(), ("y", "z"), structure="diag"))
+    llf = null.fit(fixed_varcomp={"residual": [0.4, 0.5]}).llf
+    np.testing.assert_allclose(some.test.llf_null, llf, **OBJECTIVE)
     started = correlation(start={"id": np.array([[0.6, -0.2], [-0.2, 0.5]])})
     np.testing.assert_allclose(started.test.statistic, correlation().test.statistic, **PARAMETER)
 
@@ -379,7 +402,7 @@ def simulated(rho, method, n1, n2, reps, seed, h2=0.6, m=100):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["reml", "he"])
-@pytest.mark.parametrize(("rho", "n1", "n2"), [(0.5, 200, 150), (0.0, 200, 150), (0.5, 250, 80)])
+@pytest.mark.parametrize(("rho", "n1", "n2"), [(0.5, 160, 120), (0.0, 160, 120), (0.5, 200, 60)])
 def test_the_correlation_is_unbiased_and_its_interval_covers(method, rho, n1, n2):
     reps = 250
     draws = simulated(rho, method, n1, n2, reps, seed=[n1, int(10 * rho)])

@@ -80,13 +80,15 @@ def test_rows_dropped_and_notes_are_told_by_sample():
     one, two = tables()
     one.iloc[3, one.columns.get_loc("x")] = np.nan
     A = Dense(kernel().to_numpy(), IDS)
+    two.iloc[[4, 9], two.columns.get_loc("o")] = np.nan
     with pytest.warns(DroppedRowsWarning, match="x 1"):
         first = mv.model("y ~ x + (1 | id:A)", one, cov={"A": A})
-    second = mv.model("y ~ 1 + (1 | id:A)", two, cov={"A": A, "B": A})
+    with pytest.warns(DroppedRowsWarning, match="o 2"):
+        second = mv.model("y ~ o + (1 | id:A)", two, cov={"A": A, "B": A})
     spec = join(first, second, Joint(("id", "id"), A, ("a", "b")))
     assert spec.dropped.n_given == N1 + N2
-    assert spec.dropped.rows.tolist() == [3]
-    assert spec.dropped.by_variable == (("a: x", 1),)
+    assert spec.dropped.rows.tolist() == [3, N1 + 4, N1 + 9]
+    assert spec.dropped.by_variable == (("a: x", 1), ("b: o", 2))
     assert any(note.startswith("b: cov= has 'B'") for note in spec.notes)
     assert not any("without records" in note for note in spec.notes)
 
