@@ -71,6 +71,7 @@ def test_an_unknown_name_lists_the_names_and_guesses(registry):
 
 def test_a_package_s_thing_is_found_by_its_entry_point(registry, outside):
     install(outside, "fine-package", fine="fine_things:Thing")
+    assert "fine" in registry
     assert registry.names() == ["ours", "fine"]
     assert registry.get("fine").name == "fine"
 

@@ -23,6 +23,8 @@ _STUB, _LABEL, _FIXED = 34, 26, 12  # longest name, longest label; fixed effects
 def comparison_table(comparison: Comparison, *, wrap: bool = True) -> SummaryTable:
     """Everything a printed comparison says; with `wrap` the methods stand in groups of at most 100 columns."""
     stub, columns = _columns(comparison)
+    if not wrap:  # HTML drops leading blanks
+        stub = [name.replace("  ", "\u2003", 1) if name.startswith("  ") else name for name in stub]
     groups = _groups(stub, columns) if wrap else [list(range(len(columns)))]
     grids = []
     for group in groups:

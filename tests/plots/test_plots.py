@@ -1,18 +1,21 @@
 """The pictures draw the numbers of the fit, on the user's axes or new ones, without a display."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import mixedvc as mv
 from mixedvc.errors import MissingExtra, OptionError
+from mixedvc.estimators.base import Sampling
 
 from ..tolerances import IDENTITY
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
 from mixedvc.results.plots import caterpillar, comparison, residuals, varshare  # noqa: E402
+from mixedvc.results.plots.style import BLUE, GREY, ORANGE  # noqa: E402
 from mixedvc.results.plots.varshare import shares  # noqa: E402
 
 
@@ -233,3 +236,34 @@ def test_a_zero_is_hollow_and_a_failed_method_keeps_its_line():
     assert [text.get_text() for text in batch.get_yticklabels()] == ["reml", "broken (failed)", "ml"]
     np.testing.assert_array_equal(points(residual)[:, 1], [0, 2])
     assert "hollow: at the boundary" in batch.figure.get_suptitle()
+
+
+def test_colours_tell_likelihoods_from_other_equations_and_the_heading_says_what_lies_beside_its_interval():
+    class Constrained(mv.REML):
+        """REML's numbers as if a constraint had moved them away from where their intervals are."""
+
+        name = "constrained"
+
+        def fit(self, spec, **options):
+            e = super().fit(spec, **options)
+            return replace(e, method="constrained", loglik=None, sampling=Sampling("made up", e.par - 100, np.eye(3)))
+
+    spec = mv.model("diameter ~ 1 + (1 | plate) + (1 | sample)", mv.load_data("penicillin"))
+    got = mv.compare(spec, ["reml", Constrained()])
+    panel = got.plot("plate")
+    dots = [line for line in panel.lines if line.get_marker() == "o"]
+    assert [line.get_color() for line in dots] == [BLUE, ORANGE]
+    heading = " ".join(panel.figure.get_suptitle().split())
+    assert heading.startswith(
+        "Estimates with 95 % intervals (blue: by likelihood, orange: by other equations; beside its"
+    )
+    grey = [line for line in panel.lines if line.get_color() == GREY]
+    np.testing.assert_allclose(grey[0].get_xdata(), got["reml"].varcomp["variance"].iloc[0], **IDENTITY)
+    assert "beside" not in mv.compare(spec, ["reml", "ml"]).plot("plate").figure.get_suptitle()
+
+
+def test_the_grey_line_is_at_the_best_estimate_wherever_its_method_stands():
+    spec = mv.model("diameter ~ 1 + (1 | plate) + (1 | sample)", mv.load_data("penicillin"))
+    got = mv.compare(spec, ["ml", "reml"])
+    grey = [line for line in got.plot("sample").lines if line.get_color() == GREY]
+    np.testing.assert_allclose(grey[0].get_xdata(), got["reml"].varcomp["variance"].iloc[1], **IDENTITY)

@@ -13,8 +13,10 @@ import pytest
 import mixedvc as mv
 from mixedvc import estimators
 from mixedvc.errors import BoundaryWarning, ConvergenceWarning, MixedVCError, MixedVCWarning, OptionError
+from mixedvc.estimators import HE
 from mixedvc.estimators.base import PointEstimate, Sampling
 from mixedvc.inference.parameters import parameters
+from mixedvc.linalg.dense import NotPositiveDefinite
 from mixedvc.results import comparison as module
 from mixedvc.results.comparison_table import comparison_table, decimals, shown
 from mixedvc.results.render import LIMIT
@@ -222,6 +224,28 @@ def test_without_a_common_likelihood_estimates_are_still_compared(dyes, monkeypa
     assert "Log-likelihood (" not in comparison_table(got).grids[0].rows[-1][0]
 
 
+def test_a_method_without_a_response_has_no_loglik_and_no_fixed_effects(dyes):
+    """Haseman-Elston on a given outer product (y y' of another trait, say): variances are all it has."""
+    outer = np.outer(dyes.y - dyes.y.mean(), dyes.y - dyes.y.mean())
+    got = mv.compare(dyes, {"he": "he", "outer": HE(outer=outer, se="none")})
+    np.testing.assert_allclose(got["outer"].estimate.theta, got["he"].estimate.theta, **OBJECTIVE)
+    assert np.isnan(got.loglik["outer"])
+    assert got.best == "he"
+    assert not (got.table.query("method == 'outer'")["kind"] == "fixed").any()
+    assert "No standard errors of variances: outer." in comparison_table(got).notes
+    assert str(got)
+
+
+def test_where_the_model_does_not_exist_the_loglik_is_blank(dyes, monkeypatch):
+    def nowhere(self, theta):
+        raise NotPositiveDefinite(1)
+
+    got = mv.compare(dyes, {"one": Anova(), "two": Anova()})
+    monkeypatch.setattr(type(got.likelihood), "at", nowhere)
+    assert got.loglik.isna().all()
+    assert got.best is None
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
@@ -335,6 +359,7 @@ def test_html_has_every_method_in_one_table_and_escapes_names(sleep):
     assert html.count("<thead>") == 1
     assert all(f"&lt;m{j}&gt;" in html for j in range(6))
     assert "<m0>" not in html
+    assert ">\u2003Residual</th>" in html
 
 
 def test_latex_has_the_estimates(two):
