@@ -88,16 +88,12 @@ class PanelMoments(OperatorMoments):
 
 
 def row_products(panels: list[Float]) -> Float:
-    """(r, r) upper triangle of ⟨P_j, P_k⟩, row by row: a row is still in cache when it meets the next one."""
+    """(r, r) upper triangle of ⟨P_j, P_k⟩ by one dot product a row (the rows of a view are contiguous)."""
     r = len(panels)
     out = np.zeros((r, r))
-    pairs = [(j, k) for j in range(r) for k in range(j, r)]
-    sums = [0.0] * len(pairs)
-    for rows in zip(*panels, strict=True):
-        for at, (j, k) in enumerate(pairs):
-            sums[at] += rows[j].dot(rows[k])
-    for (j, k), value in zip(pairs, sums, strict=True):
-        out[j, k] = value
+    for j in range(r):
+        for k in range(j, r):
+            out[j, k] = np.matmul(panels[j][:, None, :], panels[k][:, :, None]).sum()
     return out
 
 

@@ -69,3 +69,14 @@ def test_a_constant_added_to_a_kernel_changes_no_projected_number(name):
         found.append([array for equations, C in parts for array in (equations.S, equations.q, C)])
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(two, one, **PARAMETER)
+
+
+def test_a_large_mean_of_the_response_is_taken_out_to_the_last_digit():
+    """What the first projection leaves of it would be magnified by a kernel with a large constant."""
+    rng = np.random.default_rng(2)
+    ids = [f"i{i:02d}" for i in range(20)]
+    K = kernels.known_dense(np.eye(20) + 1e8, ids)
+    spec = assemble.spec(rng.standard_normal(20), np.ones((20, 1)), [assemble.term("i", ids, covariance=K)])
+    Y = np.round(rng.standard_normal((20, 30)), 3)
+    small, large = (choose_moments(spec).quadratic(VARIANTS[0], Y + mean) for mean in (0.0, 1e10))
+    np.testing.assert_allclose(large, small, rtol=1e-4, atol=0)

@@ -120,3 +120,16 @@ def test_many_probes_in_small_steps_are_the_same_probes(monkeypatch):
 def test_fewer_than_two_probes_are_refused():
     with pytest.raises(OptionError, match="probes must be at least 2"):
         moment_kinds.get("hutchinson")(problems.bound("one_way"), probes=1)
+
+
+def test_an_intercept_variance_of_zero_does_not_silence_the_slopes():
+    spec = problems.bound("slopes_uncorrelated")
+    theta = np.array([0.0, 1.5, 0.3, 0.7])
+    assert [spec.all_terms[where.term].name for where in spec.index][1] == spec.all_terms[0].name
+    moments = probed("slopes_uncorrelated")
+    found, error = moments.covariance(Variant(), theta)
+    want = BruteMoments(spec).covariance(Variant(), theta)
+    assert z_scores(found, error, want, np.abs(want).max() * np.ones_like(want)).max() < MONTE_CARLO
+    U = np.eye(spec.n)[:, :4]
+    V = np.tensordot(theta, np.array(BruteMoments(spec).V), axes=1)
+    np.testing.assert_allclose(moments.operators.combine(theta, U), V @ U, **OBJECTIVE)
