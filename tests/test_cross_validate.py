@@ -229,14 +229,16 @@ def test_wrong_folds_and_groups_are_refused(data):
 
 def test_columns_that_the_training_rows_do_not_tell_apart_are_said_once(data):
     frame = data.assign(f=np.where(np.arange(len(data)) < 4, "rare", np.where(data["x"] > 0, "a", "b")))
-    spec = mv.model("y ~ f + (1 | g)", frame)
+    spec = mv.model("y ~ f + x + (1 | g)", frame)
     folds = np.where(np.arange(len(data)) < 4, 1, np.where(np.arange(len(data)) % 2, 2, 3))
     with pytest.warns(RankWarning, match=r"in fold 1: columns that .* count zero: f\[rare\]|f\[T.rare\]") as caught:
         cv = mv.cross_validate(spec, folds=folds)
     assert sum(issubclass(w.category, RankWarning) for w in caught) == 1
-    fit = mv.fit("y ~ f + (1 | g)", frame.iloc[4:])
+    assert list(spec.x_names).index("x") > 2  # after the column that is dropped
+    fit = mv.fit("y ~ f + x + (1 | g)", frame.iloc[4:])
     # coded for the whole: "a" stands for the level that no training row has
-    want = fit.params["Intercept"] + fit.random_effects["g"].loc[frame["g"].iloc[:4], "Intercept"].to_numpy()
+    want = fit.params["Intercept"] + fit.params["x"] * frame["x"].iloc[:4].to_numpy()
+    want = want + fit.random_effects["g"].loc[frame["g"].iloc[:4], "Intercept"].to_numpy()
     assert_allclose(cv.predictions.iloc[:4], want, **OBJECTIVE)
 
 

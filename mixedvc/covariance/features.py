@@ -180,8 +180,7 @@ class Features:
 
     def standardized(self, raw: Array, part: slice) -> Float:
         """Values (r×c) of the features `part`, as a fresh array: standardised as these are, divided by √m."""
-        G = np.array(raw, dtype=np.float64)
-        G -= self.mean[part]
+        G: Float = np.subtract(raw, self.mean[part], dtype=np.float64)
         G *= self.scale[part] / np.sqrt(self.m)
         return G
 

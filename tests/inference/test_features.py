@@ -164,6 +164,15 @@ def test_effects_and_errors_do_not_depend_on_the_chunks(monkeypatch):
     once = fit.feature_effects(se=True), fit.predict(rows, features={"G": new}, se=True)
     for module in ("features", "feature_table"):
         monkeypatch.setattr(f"mixedvc.covariance.{module}.CHUNK_BYTES", 8 * fit.spec.n * 2 * 3)
+    widths, project = [], type(fit.evaluation).project
+
+    def watched(self, C):
+        widths.append(C.shape[1])
+        return project(self, C)
+
+    monkeypatch.setattr(type(fit.evaluation), "project", watched)
+    fit.feature_effects(se=True)
+    assert (max(widths), sum(widths)) == (2 * 3, 2 * 23)  # 8·n·k·3 bytes are a chunk
     again = mv.Features(W)
     assert len(list(again.chunks(None, fit.spec.n * 2))) == 8
     assert_allclose(again.mean, fit.spec.terms[0].covariance.mean, **IDENTITY)
@@ -294,6 +303,8 @@ def test_wrong_features_are_named():
     gap.loc["n2", "snp4"] = np.nan
     with pytest.raises(CovarianceError, match=r"1 of the fit are missing: 'snp2'; 1 were not in the fit: 'rs7'"):
         fit.predict(rows, features={"G": renamed})
+    with pytest.raises(CovarianceError, match=r"features\['G'\] does not have .*: 1 were not in the fit: 'rs7'$"):
+        fit.predict(rows, features={"G": new.assign(rs7=1)})
     with pytest.raises(CovarianceError, match="feature 'snp4' of level 'n2' is nan: impute"):
         fit.predict(rows, features={"G": gap})
     with pytest.raises(OptionError, match="no predicted term has the covariance 'H'; they have 'G'"):
