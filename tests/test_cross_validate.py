@@ -21,7 +21,7 @@ from mixedvc.errors import (
     OptionError,
     RankWarning,
 )
-from mixedvc.estimators import REML
+from mixedvc.estimators import REML, estimators
 from tests.tolerances import IDENTITY, OBJECTIVE
 
 N_IDS = 30
@@ -154,6 +154,19 @@ def test_one_seed_gives_the_same_folds_to_every_method(data):
     again = mv.cross_validate(spec, REML(), a.fold)
     assert again.method == "reml"
     assert_allclose(again.predictions, a.predictions, **OBJECTIVE)
+
+
+@pytest.mark.parametrize("method", estimators.names())
+def test_every_registered_method_can_be_cross_validated(data, method):
+    spec = mv.model("y ~ x + (1 | id:W)", data, cov={"W": mv.Features(W)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BoundaryWarning)
+        a, b, reml = (mv.cross_validate(spec, name, 3, seed=5, groups="id") for name in (method, method, "reml"))
+    assert a.complete
+    assert a.method == method
+    assert_allclose(a.predictions, b.predictions, **IDENTITY)  # those that draw have their own seed
+    assert np.corrcoef(a.predictions, reml.predictions)[0, 1] > 0.9
+    assert list(a.varcomp.columns) == ["id", "Residual"]
 
 
 def test_labels_and_lists_of_rows_say_the_folds(data):
