@@ -22,8 +22,8 @@ from .setup import begin, check_options
 class Fisher:
     """Maximum likelihood, restricted or not, by scoring: θ ← θ + I⁻¹ score,  I_jk = ½ tr(T V_j T V_k).
 
-    The steps, the cone and the end are those of `REML` with the expected in the place of the average information; near
-    the end the observed one takes over where the expected one crawls.  Where V is dense an iteration costs
+    The steps, the cone and the end are those of `REML` with the expected in the place of the average information; after
+    20 iterations the observed one takes over where the expected one crawls.  Where V is dense an iteration costs
     several products of n×n matrices, so that `REML` is the faster one.
 
     Parameters
@@ -72,7 +72,14 @@ class Fisher:
         if isinstance(found, PointEstimate):
             return found
         ascent = Ascent(
-            spec, found.likelihood, found.units, self.tol, int(self.max_iter), progress, information="expected"
+            spec,
+            found.likelihood,
+            found.units,
+            self.tol,
+            int(self.max_iter),
+            progress,
+            information="expected",
+            patience=20,
         )
         at, converged, message = ascent.run(found.charts)
         return replace(estimate_from(ascent, at, converged, message, self.name, self.restricted), reason=found.reason)

@@ -51,6 +51,7 @@ class Ascent:
     progress: Progress | None = None
     rounding: float = 1e-11  # relative rounding error of a log-likelihood
     information: str = "average"  # | "expected"
+    patience: int = 3  # iterations before the observed information may take over
     rows: list[TraceRow] = field(default_factory=list)  # accepted
     visited: list[TraceRow] = field(default_factory=list)  # all, in order
     evaluations: int = 0
@@ -97,7 +98,7 @@ class Ascent:
     def _crawls(self) -> bool:
         """Whether the last decrements, already small, shrank slowly: the observed information is to the point then."""
         last = [row.decrement for row in self.rows[-3:]]
-        return len(last) == 3 and last[0] < 1e-2 and last[2] > 0.2 * last[1] > 0.04 * last[0]
+        return len(self.rows) >= self.patience and last[0] < 1e-2 and last[2] > 0.2 * last[1] > 0.04 * last[0]
 
     # ---- one step -------------------------------------------------------------------------------------------
 
