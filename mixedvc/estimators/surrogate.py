@@ -70,7 +70,10 @@ def effects_met(term: Term) -> Float:
     limit = term.q
     if Can.LOW_RANK in term.covariance.can:
         limit = min(limit, int(getattr(term.covariance, "rank", limit)))
-    met = [len(np.unique(codes[codes >= 0])) for codes in term.linked_codes()]
+    if term.structure.linear:
+        met = [len(np.unique(codes[codes >= 0])) for codes in term.linked_codes()]
+    else:  # effects with parameters in common count the same levels
+        met = [len(np.unique(term.codes[term.basis.any(axis=1)]))]
     return np.minimum(np.resize(np.array(met, dtype=np.float64), term.k), limit)
 
 
