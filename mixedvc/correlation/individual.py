@@ -16,12 +16,13 @@ from ..covariance.coerce import as_covariance
 from ..design.frames import listed
 from ..design.joint import Joint, alone, join, term_of
 from ..design.spec import ModelSpec
-from ..errors import BindError, BoundaryWarning, OptionError, warn
+from ..errors import BindError, BoundaryWarning, NotProvided, OptionError, warn
 from ..inference import intervals, ratios
 from ..inference.parameters import Parameter, parameters
 from ..inference.ratios import Ratio
 from ..results import support
 from .moments import null_error
+from .profile import profile_interval
 from .result import CorrelationTest, GeneticCorrelation
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 Pair = tuple[str, str]
+INTERVALS = ("fisher", "profile")
+_LIMITS = {
+    "Fisher z": "Fisher's z",
+    "Wald": "Wald, the estimate being outside [-1, 1]",
+    "profile-likelihood": "profile likelihood",
+}
 _ZERO = 1e-10  # share of a sample's variance that is rounding
 
 
@@ -42,6 +49,7 @@ def genetic_correlation(
     names: Sequence[str] | None = None,
     shared: bool = False,
     test: bool = True,
+    interval: str = "fisher",
     level: float = 0.95,
     **options: Any,
 ) -> GeneticCorrelation:
@@ -74,8 +82,11 @@ def genetic_correlation(
     test : bool
         Test ρ = 0: by the likelihood ratio against the model without covariance (χ² with one degree of freedom), or,
         for methods without a likelihood, by z of the covariance with its standard error under ρ = 0.
+    interval : "fisher" | "profile"
+        Of the correlation: Fisher's z with the delta-method error, or the values that a likelihood-ratio test does not
+        reject, which exist at an estimate of ±1 too and take some ten times the time of the fit.
     level : float
-        Of the intervals: Fisher's z for the correlation.
+        Of the intervals.
     **options
         Those of `mixedvc.fit` and of the estimator: ``seed=``, ``threads=``, ``tol=``, …
 
@@ -113,6 +124,8 @@ def genetic_correlation(
     likelihood ratio, chi-square(1): 11.488, P < 0.001
     """
     level = intervals.check_level(level)
+    if interval not in INTERVALS:
+        raise OptionError(f"interval={interval!r} is not one of {', '.join(map(repr, INTERVALS))}")
     for spec in (first, second):
         if not isinstance(spec, ModelSpec):
             raise OptionError(f"genetic_correlation takes two models from mixedvc.model, not a {type(spec).__name__}")
@@ -121,11 +134,13 @@ def genetic_correlation(
     terms = _terms(first, second, term)
     how = Joint(terms, _covariance(first, second, terms, cov), _names(first, second, names), shared=shared)
     fit = join(first, second, how).fit(method, **options)
+    if interval == "profile" and fit.estimate.loglik is None:
+        raise NotProvided(f"method {fit.method!r} has no likelihood, so no profile: use interval='fisher'")
     notes, tested = [], None
     if test:
         tested, why = _test(fit, first, second, how)
         notes += [why] if why else []
-    return _result(fit, how, first.n, second.n, tested, level, notes)
+    return _result(fit, how, (first.n, second.n), tested, interval, level, notes)
 
 
 # ---- what is joined -------------------------------------------------------------------------------------------------
@@ -263,9 +278,15 @@ def _positive(fit: PointResults, term: int = 0) -> NDArray[np.bool_]:
 
 
 def _result(
-    fit: PointResults, how: Joint, n1: int, n2: int, test: CorrelationTest | None, level: float, notes: list[str]
+    fit: PointResults,
+    how: Joint,
+    sizes: tuple[int, int],
+    test: CorrelationTest | None,
+    interval: str,
+    level: float,
+    notes: list[str],
 ) -> GeneticCorrelation:
-    rho = _rho(fit, level)
+    rho = _rho(fit, level, interval)
     frame = fit.variances(level=level)
     at = [(p.term, p.a, p.b) for p in parameters(fit.spec)]
     rows = frame.to_dict("records")
@@ -277,7 +298,7 @@ def _result(
 
     one, two = how.names
     heritabilities = _heritability(fit, how, 0, level), _heritability(fit, how, 1, level)
-    about = [("Rows", f"{n1} + {n2}"), ("Covariance", how.covariance.describe())]
+    about = [("Rows", f"{sizes[0]} + {sizes[1]}"), ("Covariance", how.covariance.describe())]
     if fit.estimate.loglik is not None:
         about.append(("Log-likelihood", f"{fit.llf:.4f} ({'REML' if fit.estimate.reml else 'ML'})"))
     return GeneticCorrelation(
@@ -288,14 +309,14 @@ def _result(
         heritabilities=heritabilities,
         test=test,
         method=fit.method,
-        sizes=(n1, n2),
+        sizes=sizes,
         fit=fit,
         about=tuple(about),
         notes=(*_notes(fit, how, rho), *fit.estimate.notes, *notes),
     )
 
 
-def _rho(fit: PointResults, level: float) -> Ratio:
+def _rho(fit: PointResults, level: float, interval: str) -> Ratio:
     """σ₁₂/(σ₁σ₂) with its delta-method error; by moments it may lie outside [−1, 1]."""
     p, cov = _parameter(fit), fit.covariance()
     j = parameters(fit.spec).index(p)
@@ -306,9 +327,11 @@ def _rho(fit: PointResults, level: float) -> Ratio:
     rho = float(S[0, 1] / np.sqrt(S[0, 0] * S[1, 1]))
     known = bool(np.isfinite(cov.se[j]))
     se = support.correlation_se(fit.spec, fit.estimate, cov, p) if known else np.nan
+    if interval == "profile" and not fit.estimate.fixed[j]:
+        return Ratio(rho, se, *profile_interval(fit, rho, level), level, name, interval="profile-likelihood")
     inside = abs(rho) < 1
-    interval = intervals.correlation_interval if inside else intervals.wald
-    lower, upper = interval(np.array(rho), np.array(se), level)
+    limits = intervals.correlation_interval if inside else intervals.wald
+    lower, upper = limits(np.array(rho), np.array(se), level)
     return Ratio(rho, se, float(lower), float(upper), level, name, interval="Fisher z" if inside else "Wald")
 
 
@@ -326,18 +349,18 @@ def _heritability(fit: PointResults, how: Joint, s: int, level: float) -> Ratio:
 def _notes(fit: PointResults, how: Joint, rho: Ratio) -> list[str]:
     out = []
     kind = fit.covariance().kind
-    if np.isfinite(rho.se):
+    if np.isfinite(rho.lower):
         source = f"{kind} information" if fit.estimate.loglik is not None else kind
-        limits = "Fisher's z" if rho.interval == "Fisher z" else "Wald, the estimate being outside [-1, 1]"
-        out.append(f"Standard errors: {source}, delta method. Interval of the correlation: {limits}.")
+        out.append(f"Standard errors: {source}, delta method. Interval of the correlation: {_LIMITS[rho.interval]}.")
     for s, positive in enumerate(_positive(fit)):
         if not positive:
             value = "zero" if fit.estimate.loglik is not None else "not positive"
             out.append(f"The genetic variance of {how.names[s]} is {value}, so there is no correlation to speak of.")
     if abs(rho.estimate) >= 1 - 1e-9 and not np.isfinite(rho.se):
+        more = "" if np.isfinite(rho.lower) else ", and so does interval='profile'"
         out.append(
             "The correlation is estimated at the edge of its range, where it has no standard error; the "
-            "likelihood-ratio test of no correlation holds all the same."
+            f"likelihood-ratio test of no correlation holds all the same{more}."
         )
     out.append(f"Residuals of {how.names[0]} and {how.names[1]} are taken as independent: different individuals.")
     return out

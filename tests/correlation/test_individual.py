@@ -120,6 +120,7 @@ def test_by_he_the_covariance_is_the_cross_product_and_the_variances_are_those_o
     O1, O2 = (P @ (t[0] * A + t[1] * np.eye(len(A))) @ P for P, t, A in ((P1, theta1, A1), (P2, theta2, A2)))
     null = np.sqrt(np.trace(O1 @ K @ O2 @ K.T)) / bottom  # Var(y1ᵀK y2) of independent y1, y2
     np.testing.assert_allclose(result.test.statistic, s12 / null, rtol=1e-8, atol=0)
+    np.testing.assert_allclose(result.test.p_value, _chi2_tail((s12 / null) ** 2), rtol=1e-8, atol=0)
     assert "under no correlation" in result.test.method
     single = models()[0].fit("he")
     np.testing.assert_allclose(result.variances[0].estimate, single.estimate.theta[0], rtol=1e-10, atol=0)
@@ -225,6 +226,15 @@ def test_several_kernels_need_the_name_of_one():
         result.heritabilities[0].estimate, theta[0] / (theta[0] + theta[3] + theta[4]), **IDENTITY
     )
     np.testing.assert_allclose(result.heritabilities[1].estimate, theta[2] / (theta[2] + theta[5]), **IDENTITY)
+
+
+def test_other_terms_count_in_the_heritability_of_their_own_sample_alone():
+    second = mv.model("z ~ 1 + (1 | id:G) + (1 | home)", tables()[1], cov={"G": kernel()})
+    result = mv.genetic_correlation(models()[0], second, term="id", test=False)
+    t = result.fit.estimate.theta
+    assert t[3] > 0.0
+    np.testing.assert_allclose(result.heritabilities[0].estimate, t[0] / (t[0] + t[4]), **IDENTITY)
+    np.testing.assert_allclose(result.heritabilities[1].estimate, t[2] / (t[2] + t[3] + t[5]), **IDENTITY)
 
 
 def test_a_model_without_random_terms_has_nothing_to_correlate():
@@ -417,6 +427,102 @@ def test_the_correlation_is_unbiased_and_its_interval_covers(method, rho, n1, n2
     if rho == 0.0:
         size = (p < 0.05).mean()
         assert abs(size - 0.05) < 3 * np.sqrt(0.05 * 0.95 / reps)
+
+
+def profiled(spec, rho, reml=True, starts=3):
+    """max ℓ at a correlation, by a general-purpose minimiser from several places, on brute force."""
+    from scipy.optimize import minimize
+
+    brute, unit = Brute(spec, reml), float(np.var(spec.response))
+    y = spec.index
+
+    def theta(q):
+        out = np.empty(len(y))
+        out[[0, 2]] = unit * np.exp(2 * q[:2])
+        out[1] = rho * unit * np.exp(q[0] + q[1])
+        out[3:] = unit * np.exp(q[2:])
+        return out
+
+    def criterion(q):
+        at = brute.at(theta(q))
+        J = np.zeros((len(y), len(q)))
+        J[0, 0], J[2, 1], J[1, :2] = 2 * at.theta[0], 2 * at.theta[2], at.theta[1]
+        J[np.arange(3, len(y)), np.arange(2, len(q))] = at.theta[3:]
+        return -at.loglik, -J.T @ at.score
+
+    rng = np.random.default_rng(5)
+    found = [minimize(criterion, rng.uniform(-2, 0.5, len(y) - 1), jac=True, method="BFGS") for _ in range(starts)]
+    return -min(f.fun for f in found)
+
+
+@pytest.mark.parametrize(("seed", "rho", "method"), [(1, 0.6, "reml"), (2, 1.0, "ml"), (3, -0.8, "reml")])
+def test_the_ends_of_a_profile_interval_are_just_rejected(seed, rho, method):
+    first, second = models(seed=seed, rho=rho)
+    result = quietly(first=first, second=second, interval="profile", method=method)
+    assert result.rho.interval == "profile-likelihood"
+    assert result.rho.lower < result.rho.estimate < result.rho.upper
+    limit = 3.841458820694124
+    for end in (result.rho.lower, result.rho.upper):
+        deviance = 2 * (result.fit.llf - profiled(result.fit.spec, end, reml=method == "reml"))
+        if abs(end) < 1:
+            np.testing.assert_allclose(deviance, limit, rtol=0, atol=0.01)
+        else:
+            assert deviance <= limit
+    assert (result.rho.lower <= 0 <= result.rho.upper) == (result.test.p_value > 0.05)
+
+
+def test_the_profile_at_zero_is_the_likelihood_ratio_test():
+    from mixedvc.correlation.profile import _climb, path_of
+
+    result = correlation()
+    loglik = _climb(result.fit.likelihood, path_of(result.fit), 0.0)
+    np.testing.assert_allclose(loglik, result.test.llf_null, rtol=0, atol=1e-6)
+
+
+def test_a_correlation_of_one_has_a_profile_interval():
+    for seed in range(20):
+        first, second = models(seed=seed, rho=1.0)
+        result = quietly(first=first, second=second, interval="profile", level=0.9)
+        if result.rho.estimate > 0.999999:
+            break
+    assert result.rho.upper == 1.0 and np.isnan(result.rho.se)
+    deviance = 2 * (result.fit.llf - profiled(result.fit.spec, result.rho.lower))
+    np.testing.assert_allclose(deviance, 2.705543454095404, rtol=0, atol=0.01)
+    assert any("Interval of the correlation: profile likelihood" in note for note in result.notes)
+
+
+def test_a_profile_interval_goes_through_components_at_zero_and_around_those_that_are_given():
+    _, two = tables()
+    first, _ = models()
+    for seed in range(20):
+        homes = two.assign(home=two["home"].sample(frac=1.0, random_state=seed).to_numpy())
+        second = mv.model("z ~ 1 + (1 | id:G) + (1 | home)", homes, cov={"G": kernel()})
+        result = quietly(first=first, second=second, term="id", test=False)
+        if result.fit.is_singular:
+            break
+    result = quietly(first=first, second=second, term="id", interval="profile")
+    assert result.fit.varcomp.set_index("group").loc["z: home", "variance"] == 0.0
+    plain = correlation(interval="profile")
+    np.testing.assert_allclose([result.rho.lower, result.rho.upper], [plain.rho.lower, plain.rho.upper], atol=2e-3)
+    e1, e2 = plain.fit.estimate.theta[-2:]
+    held = correlation(interval="profile", fixed_varcomp={"residual": [e1, e2]})
+    assert plain.rho.lower < held.rho.lower < held.rho.upper < plain.rho.upper
+    given = correlation(interval="profile", fixed_varcomp={"id": np.array([[0.6, 0.2], [0.2, 0.5]])})
+    assert np.isnan(given.rho.lower)
+
+
+def test_profile_intervals_that_cannot_be_had_are_refused():
+    with pytest.raises(mv.errors.NotProvided, match="method 'he' has no likelihood, so no profile"):
+        correlation(method="he", interval="profile")
+    with pytest.raises(OptionError, match="interval='wald' is not one of 'fisher', 'profile'"):
+        correlation(interval="wald")
+    _, two = tables()
+    two = two.assign(t=np.random.default_rng(1).standard_normal(N2))
+    slopes = mv.model("z ~ 1 + (1 | id:G) + (t | home)", two, cov={"G": kernel()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BoundaryWarning)
+        with pytest.raises(mv.errors.NotProvided, match=r"\(1 \+ t \| home\) has correlated ones"):
+            mv.genetic_correlation(models()[0], slopes, term="id", interval="profile", test=False)
 
 
 def test_the_joint_fit_is_that_of_the_joined_specification():

@@ -110,6 +110,16 @@ def test_without_covariance_the_samples_are_independent_groups():
     assert len(np.unique(joined("us").families)) == 1
 
 
+def test_a_term_of_one_sample_links_no_rows_of_the_other():
+    one, two = tables()
+    A = Dense(np.kron(np.eye(20), 0.5 + 0.5 * np.eye(4)), IDS)
+    two = two.assign(pair=[f"h{i // 4}" for i in range(N2)], t=np.arange(N2) % 4 + 0.0)
+    first = mv.model("y ~ 1 + (1 | id:A)", one, cov={"A": A})
+    second = mv.model("y ~ 1 + (1 | id:A) + (t | pair)", two, cov={"A": A})
+    label = join(first, second, Joint(("id", "id"), A, structure="diag")).families
+    np.testing.assert_array_equal(np.bincount(label), np.full(20, 4))
+
+
 @pytest.mark.parametrize(("unit", "more"), [(1e3, 0), (1e-7, 8)])
 def test_samples_in_units_far_apart_have_the_same_fit(unit, more):
     plain = joined().fit()
