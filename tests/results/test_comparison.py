@@ -209,6 +209,9 @@ def test_fits_of_one_likelihood_share_its_set_up(dyes):
     assert kinds == {got.likelihood}
     assert got["ml"].likelihood is not got.likelihood
     assert not got["ml"].likelihood.reml
+    by_ml = mv.compare(dyes, ["ml", Anova()])
+    assert not by_ml.reml
+    assert by_ml["anova"].evaluation.reml, "what a moment fit conditions on does not depend on its company"
 
 
 def test_without_a_common_likelihood_estimates_are_still_compared(dyes, monkeypatch):
@@ -305,6 +308,7 @@ def test_no_line_is_longer_than_100_characters_and_every_method_is_named(sleep, 
     got = mv.compare(sleep, dict(zip(labels, itertools.cycle(["reml", "ml"]), strict=False)))
     lines = str(got).splitlines()
     assert max(map(len, lines)) <= LIMIT
+    assert "…" not in str(got), "names that fit are whole"
     heads = " ".join(line for line in lines if line.startswith("Variances"))
     assert heads.split() == [word for word in heads.split() if word in (*labels, "Variances")]
     assert [word for word in heads.split() if word != "Variances"] == labels
@@ -351,6 +355,12 @@ def test_many_fixed_effects_are_cut_in_print_and_whole_in_the_table():
     assert "The first 12 of 16 fixed effects are shown" in " ".join(comparison_table(got).notes)
     assert "  x10" in str(got) and "  x11" not in str(got)
     assert (got.table["kind"] == "fixed").sum() == 32
+
+
+def test_what_binding_noticed_is_repeated():
+    data, labels = mv.load_data("dyestuff"), [*"ABCDEF", "unborn"]
+    spec = mv.model("Yield ~ 1 + (1 | Batch:A)", data, cov={"A": (np.eye(7), labels)})
+    assert "1 level(s) of 'Batch' without records" in " ".join(str(mv.compare(spec, ["reml"])).split())
 
 
 def test_html_has_every_method_in_one_table_and_escapes_names(sleep):
