@@ -27,6 +27,7 @@ from .start import Units, moment_start, units_of
 Float = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 SINGULAR = 1e-10  # smallest relative eigenvalue of S with which the components can be told apart
+MAX_STEPS = 200  # of an ascent over a cone of matrices
 _TOL = 1e-15  # of the Newton decrement of the scaled objective
 
 
@@ -154,7 +155,7 @@ class Problem:
         variance = self._variance()
         units = units_of(self.spec, variance)
         objective: Any = _Quadratic(self.S, self.q, 0.5 / variance**2)
-        ascent = Ascent(self.spec, objective, units, _TOL, 200)
+        ascent = Ascent(self.spec, objective, units, _TOL, MAX_STEPS)
         at, converged, message = ascent.run(self._charts(units, constrained))
         pieces = [
             chart_parameters(chart, units, i, units.up(i, chart.sigma(chart.q))) for i, chart in enumerate(at.charts)
