@@ -272,6 +272,23 @@ def test_two_terms_of_one_covariance_share_the_new_features():
     assert_allclose(fit.predict(rows, features={"G": new}, new_levels="conditional"), want, **OBJECTIVE)
 
 
+def test_new_levels_of_two_feature_sets_need_both():
+    V, W = genotypes(8, 3), genotypes(40, 4)
+    data = records(W)
+    data["id2"] = data["id"]
+    fit = mv.fit("y ~ x + (1 | id:V) + (1 | id2:W)", data, cov={"V": mv.Features(V), "W": mv.Features(W)})
+    new = {"V": genotypes(8, 5, ["n0", "n1"]), "W": genotypes(40, 6, ["n1", "n0"])}
+    rows = pd.DataFrame({"id": ["n1", "n0"], "id2": ["n1", "n0"], "x": [0.0, 1.0]})
+    want = fit.predict(rows, random="none")
+    for term, name, known in (("id", "V", V), ("id2", "W", W)):
+        want = want + ((new[name] - known.mean()) @ fit.feature_effects(term)["effect"]).loc[rows["id"]].to_numpy()
+    assert_allclose(fit.predict(rows, features=new), want, **OBJECTIVE)
+    with pytest.raises(DataError, match="2 levels of 'id2' had no rows in the fit"):
+        fit.predict(rows, features={"V": new["V"]})
+    with pytest.raises(DataError, match="2 levels of 'id' had no rows in the fit"):
+        fit.predict(rows, features={"W": new["W"]})
+
+
 def test_features_of_a_constant_column_are_not_needed_of_new_levels():
     W = genotypes(7)
     new, rows = new_levels(W)
