@@ -10,17 +10,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..covariance.base import Can
 from ..design.spec import ModelSpec, Term
 from ..likelihood.choose import Cost, cost_of
 from ..linalg.memory import require
 from .base import Variant, moment_kinds
 from .exact import OperatorMoments
-from .levels import Levels, at_levels, entries_per_level, inner_products, is_low_rank
+from .levels import Levels, at_levels, entries_per_level, entry_work, inner_products, is_low_rank
 from .products import Products
 from .squared import covariance
 from .squared_levels import level_count, level_covariance
 
 Float = NDArray[np.float64]
+_FEW = 1000  # levels among which any A may be formed
 _DENSE_ROWS = 4000  # rows up to which n×n products stand in for what the levels do not give
 _MOST_LEVELS = 8000  # of one dense matrix among all levels
 
@@ -60,7 +62,7 @@ class FactorMoments(OperatorMoments):
 
 
 class _Factors:
-    """Registered kind: applies to every single-response specification whose covariances among levels fit in memory."""
+    """Registered kind: applies to every single-response specification unless a kernel of n×n would be computed."""
 
     name = "factors"
     random = False
@@ -68,8 +70,11 @@ class _Factors:
     def cost(self, spec: ModelSpec) -> Cost | None:
         if spec.t != 1:
             return None
+        if any(_would_fill(term, spec.n) for term in spec.terms):
+            return None
         width = [entries_per_level(term) for term in spec.terms]
         n, work = float(spec.n), 50.0 * spec.n * len(spec.index) * (spec.p + 2)
+        work += sum(entry_work(term) * term.q * width_ for term, width_ in zip(spec.terms, width, strict=True))
         for i, one in enumerate(spec.terms):
             for j, two in enumerate(spec.terms[i:], i):
                 links = min(n, float(one.q)) if i == j else min(n, float(one.q) * two.q)
@@ -92,12 +97,18 @@ class _Factors:
         return FactorMoments(spec, probes=probes, rng=rng)
 
 
+def _would_fill(term: Term, n: int) -> bool:
+    """Whether A among the levels would have to be computed in full and be about as large as n×n."""
+    cheap = Can.DENSE | Can.SPARSE | Can.DIAGONAL
+    return not (term.covariance.can & cheap or is_low_rank(term) or 2 * term.q <= n or term.q <= _FEW)
+
+
 def _pair_work(one: Term, two: Term, links: float, left: float, right: float) -> float:
     """Flops of one tr(A C A' Dᵀ): sparse products count tenfold, they wait for memory."""
     low = is_low_rank(one), is_low_rank(two)
     work = 10.0 * links * (left + right)
     if all(low):
-        work += 2.0 * left * right * two.q
+        work += (0.2 if one is two else 0.4) * left * right * two.q  # of BLAS, several a cycle
     elif any(low) or max(left / one.q, right / two.q) > 0.2:
         work += 4.0 * one.q * two.q
     return work
@@ -105,7 +116,7 @@ def _pair_work(one: Term, two: Term, links: float, left: float, right: float) ->
 
 def _memory(terms: tuple[Term, ...], width: list[float]) -> float:
     """Bytes of the covariances among levels and of the rows' designs."""
-    stored = sum(0.0 if is_low_rank(term) else 12.0 * term.q * w for term, w in zip(terms, width, strict=True))
+    stored = sum((8.0 if is_low_rank(term) else 12.0) * term.q * w for term, w in zip(terms, width, strict=True))
     return stored + sum(40.0 * term.k * len(term.codes) for term in terms)
 
 

@@ -7,8 +7,9 @@ With C = Z_bᵀZ'_c (levels × levels, sparse) the inner product of two terms ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from ..covariance.base import Can
 from ..design.spec import Term
 
 Float = NDArray[np.float64]
-_BLOCK = 512  # rows of a dense product at a time
+_BLOCK = 512  # rows or columns of a dense product at a time
+_KEPT_BYTES = 256 * 2**20  # a factor F up to this size is kept
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,27 @@ class Levels:
     A: Any
     low_rank: bool = False
 
-    def columns(self) -> Iterator[Float]:
-        """F (q, ·), some columns at a time."""
+    def columns(self) -> Iterable[Float]:
+        """F (q, ·), some columns at a time: views where F is kept."""
         covariance, rows = self.term.covariance, self.term.positions
-        if hasattr(covariance, "chunks"):
-            yield from (F for _, F in covariance.chunks(rows))
-        else:
-            yield covariance.factor(rows)
+        if not hasattr(covariance, "chunks") or 8 * len(rows) * self.width <= _KEPT_BYTES:
+            return [self.factor[:, start : start + _BLOCK] for start in range(0, self.factor.shape[1], _BLOCK)]
+        return (F for _, F in covariance.chunks(rows))
 
+    @cached_property
     def factor(self) -> Float:
         """F at once."""
-        return np.hstack(list(self.columns()))
+        return self.term.covariance.factor(self.term.positions)
+
+    @property
+    def width(self) -> int:
+        """Columns of F, or levels."""
+        return rank(self.term) if self.low_rank else self.term.q
+
+
+def rank(term: Term) -> int:
+    """Columns of F, known without forming it."""
+    return int(getattr(term.covariance, "rank", term.q))
 
 
 def entries_per_level(term: Term) -> float:
@@ -65,16 +77,24 @@ def entries_per_level(term: Term) -> float:
     if Can.DIAGONAL in can:
         return 1.0
     if Can.LOW_RANK in can:
-        return min(term.q, float(getattr(covariance, "rank", term.q)))
+        return float(min(term.q, rank(term)))
     if Can.SPARSE in can or Can.BLOCKS in can:
         sizes = np.bincount(covariance.components(term.positions)).astype(np.float64)
         return float((sizes**2).sum() / term.q)
     return float(term.q)
 
 
+def entry_work(term: Term) -> float:
+    """Flops for one entry of A: stored, from features, or by a solve (those of BLAS count a fifth)."""
+    can = term.covariance.can
+    if can & (Can.DENSE | Can.SPARSE | Can.DIAGONAL):
+        return 4.0
+    return 50.0 if Can.PRECISION in can else 0.2 * float(getattr(term.covariance, "m", 250))
+
+
 def is_low_rank(term: Term) -> bool:
     """Whether F has fewer columns than there are levels seen."""
-    return Can.LOW_RANK in term.covariance.can and getattr(term.covariance, "rank", term.q) < term.q
+    return Can.LOW_RANK in term.covariance.can and rank(term) < term.q
 
 
 def at_levels(term: Term, basis: Float) -> Levels:
@@ -115,7 +135,8 @@ def _trace(one: Levels, two: Levels, C: Any, D: Any) -> float:
         )
     total = 0.0
     for i, F in enumerate(one.columns()):
-        L, R = C.T @ F, D.T @ F  # (q', ·)
+        L = C.T @ F  # (q', ·)
+        R = L if D is C else D.T @ F
         if not two.low_rank:
             total += _dot(L, R if two.A is None else two.A @ R)
             continue
@@ -123,7 +144,8 @@ def _trace(one: Levels, two: Levels, C: Any, D: Any) -> float:
             if one is two and k < i:  # symmetric in the two
                 continue
             weight = 2.0 if one is two and k > i else 1.0
-            total += weight * _dot(L.T @ H, R.T @ H)
+            P = L.T @ H
+            total += weight * _dot(P, P if R is L else R.T @ H)
     return total
 
 

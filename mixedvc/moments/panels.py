@@ -11,11 +11,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..covariance.base import Can
-from ..design.spec import ModelSpec, Term
+from ..design.spec import ModelSpec
 from ..likelihood.choose import Cost, cost_of
 from .base import Variant, moment_kinds
 from .exact import OperatorMoments
+from .levels import entry_work
 from .products import Products
 from .squared import covariance
 
@@ -107,14 +107,6 @@ def corner_products(corners: list[Float]) -> Float:
     return out
 
 
-def _entry_work(term: Term) -> float:
-    """Flops for one entry of a term's kernel: stored, by a solve, or from its features."""
-    can = term.covariance.can
-    if can & (Can.DENSE | Can.SPARSE | Can.DIAGONAL):
-        return 4.0
-    return 50.0 if Can.PRECISION in can else float(getattr(term.covariance, "m", 50))
-
-
 class _Panels:
     """Registered kind: applies to every single-response specification."""
 
@@ -126,7 +118,7 @@ class _Panels:
             return None
         n, m = float(spec.n), len(spec.index)
         return cost_of(
-            setup=n * n * (2.0 * m * (spec.p + 1) + m * m + sum(map(_entry_work, spec.terms))),
+            setup=n * n * (0.4 * m * (spec.p + 1) + m * m + sum(map(entry_work, spec.terms))),
             each=2.0 * n**3 * (m - 1),
             memory=2e8,
             reason=f"each kernel is read once, a few of its {spec.n:,} rows at a time",

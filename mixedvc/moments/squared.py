@@ -15,6 +15,7 @@ from ..covariance.base import Can
 from ..likelihood.kernels import times
 from ..linalg.memory import available_bytes
 from .base import Variant
+from .levels import rank
 from .operators import Operator, Operators
 from .probes import probe_covariance
 
@@ -102,7 +103,8 @@ def _add(op: Operator, part: Float, Omega: Float) -> None:
 def _products(op: Operator, Omega: Float) -> list[Float]:
     """V_j Ω' of each parameter of a term."""
     n, k = op.basis.shape
-    if op.term.covariance.can & (Can.SPARSE | Can.PRECISION | Can.LOW_RANK):
+    low = Can.LOW_RANK in op.term.covariance.can and 2 * rank(op.term) < n
+    if low or op.term.covariance.can & (Can.SPARSE | Can.PRECISION):
         out = [np.empty((n, n), order="F") for _ in op.pairs]
         step = max(1, 2**22 // (n * len(op.pairs)))
         for start in range(0, n, step):

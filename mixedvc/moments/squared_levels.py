@@ -26,11 +26,7 @@ _BLOCK = 512
 
 def level_count(levels: Sequence[Levels]) -> int:
     """Columns of L."""
-    return sum(len(level.Z) * _width(level) for level in levels)
-
-
-def _width(level: Levels) -> int:
-    return int(level.term.covariance.rank) if level.low_rank else level.term.q  # type: ignore[attr-defined]
+    return sum(len(level.Z) * level.width for level in levels)
 
 
 class Places:
@@ -41,7 +37,7 @@ class Places:
         self.at: list[list[slice]] = []  # of each term, of each effect
         end = 0
         for level in levels:
-            w = _width(level)
+            w = level.width
             self.at.append([slice(end + a * w, end + (a + 1) * w) for a in range(len(level.Z))])
             end += len(level.Z) * w
         self.size = end
@@ -104,7 +100,7 @@ def level_covariance(moments: FactorMoments, theta: Float) -> Float:
 
 def _gram(levels: Sequence[Levels]) -> Any:
     """N = LᵀL: sparse where every block and every A is."""
-    roots = [level.factor().T if level.low_rank else None for level in levels]
+    roots = [level.factor.T if level.low_rank else None for level in levels]
     designs = [(root, Z) for root, level in zip(roots, levels, strict=True) for Z in level.Z]
     blocks = []
     for F, Z in designs:
@@ -121,7 +117,7 @@ def _gram(levels: Sequence[Levels]) -> Any:
 
 def _against(levels: Sequence[Levels], U: Float) -> Float:
     """LᵀU."""
-    return np.vstack([level.factor().T @ (Z.T @ U) if level.low_rank else Z.T @ U for level in levels for Z in level.Z])
+    return np.vstack([level.factor.T @ (Z.T @ U) if level.low_rank else Z.T @ U for level in levels for Z in level.Z])
 
 
 def _inner_variance(N: Any, AN: Any, J: Float, AJ: Float, sigma2: float) -> Float:

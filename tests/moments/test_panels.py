@@ -15,7 +15,7 @@ from mixedvc.testing import assemble, problems
 from mixedvc.testing.checks import moment_checks
 from mixedvc.testing.moment_checks import VARIANTS, BruteMoments
 from tests.design.test_joint import joined
-from tests.tolerances import IDENTITY
+from tests.tolerances import IDENTITY, OBJECTIVE
 
 
 class Low(panels.PanelMoments):
@@ -122,6 +122,25 @@ def test_stored_kernels_are_not_copied():
     tracemalloc.stop()
     assert moments.name == "panels"
     assert peak < 0.1 * 8 * 1500**2, f"{peak / 1e6:.1f} MB"
+
+
+@pytest.mark.parametrize(("features", "name"), [(60, "factors"), (2000, "panels")])
+def test_features_are_met_without_their_kernel(features, name, monkeypatch):
+    monkeypatch.setattr(operators, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(panels, "_COMPUTED_BYTES", 2**20)
+    n, rng = 1500, np.random.default_rng(6)
+    W = Features(rng.integers(0, 3, (n, features)).astype(np.int8), np.arange(n).astype(object))
+    term = assemble.term("i", np.arange(n), covariance=W)
+    spec = assemble.spec(rng.standard_normal(n), np.ones((n, 1)), [term])
+    monkeypatch.setattr("mixedvc.covariance.features.CHUNK_BYTES", 2**20, raising=False)
+    tracemalloc.start()
+    moments = choose_moments(spec)
+    found = moments.equations(Variant())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert moments.name == name
+    assert peak < 0.6 * 8 * n**2, f"{peak / 1e6:.1f} MB"
+    np.testing.assert_allclose(found.S[0, 0], np.sum(W.block() ** 2), **OBJECTIVE)  # centred: M K M = K
 
 
 def test_gathered_kernels_take_a_bounded_buffer():
