@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mixedvc.moments import choose_moments, factors, moment_kinds, squared
+from mixedvc.moments import choose_moments, factors, levels, moment_kinds, squared, squared_levels
 from mixedvc.testing import assemble, kernels, problems
-from mixedvc.testing.moment_checks import VARIANTS, BruteMoments
+from mixedvc.testing.moment_checks import VARIANTS, BruteMoments, moment_checks
 from tests.tolerances import MONTE_CARLO, OBJECTIVE, PARAMETER
 
 
@@ -53,6 +53,24 @@ def test_probes_take_over_where_memory_is_short(monkeypatch):
     _, error = moments.covariance(VARIANTS[0], np.ones(3))
     assert error is not None
     assert moments.fallback == "products of 26×26 matrices need 0.0 GiB"
+
+
+@pytest.mark.parametrize(
+    "problem", ["two_kernels", "kinship_slopes", "clones", "features", "pedigree", "sparse_blocks"]
+)
+@pytest.mark.parametrize("name", ["panels", "factors"])
+def test_matrices_met_in_many_blocks_give_the_same(name, problem, monkeypatch):
+    for module in (squared, squared_levels, levels):
+        monkeypatch.setattr(module, "_BLOCK", 7)
+    assert len(moment_checks(moment_kinds.get(name), [problems.bound(problem)])) > 30
+
+
+def test_features_too_large_to_keep_are_read_again_for_every_product(monkeypatch):
+    monkeypatch.setattr(levels, "_KEPT_BYTES", 0)
+    monkeypatch.setattr("mixedvc.covariance.features.CHUNK_BYTES", 8 * 30 * 2, raising=False)
+    spec = problems.bound("features")
+    assert len(list(factors.FactorMoments(spec).levels[0].columns())) > 2
+    assert len(moment_checks(moment_kinds.get("factors"), [spec])) > 30
 
 
 @pytest.mark.parametrize("name", ["panels", "factors"])
