@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .numbers import significant
-from .render import as_html, text
 from .table import Grid, SummaryTable
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ class CrossValidation:
         return cross_validation(self, ax=ax)
 
     def __str__(self) -> str:
+        from .render import text  # statsmodels is behind it
+
         return text(_summary(self))
 
     def __repr__(self) -> str:
@@ -101,6 +102,8 @@ class CrossValidation:
         return f"<CrossValidation of {self.method}: {len(self.table)}{state} folds, r2 {self.r2:.3f}; print() shows it>"
 
     def _repr_html_(self) -> str:
+        from .render import as_html
+
         return as_html(_summary(self))
 
 
