@@ -328,7 +328,7 @@ def _rho(fit: PointResults, level: float, interval: str) -> Ratio:
     known = bool(np.isfinite(cov.se[j]))
     se = support.correlation_se(fit.spec, fit.estimate, cov, p) if known else np.nan
     if interval == "profile" and not fit.estimate.fixed[j]:
-        return Ratio(rho, se, *profile_interval(fit, rho, level), level, name, interval="profile-likelihood")
+        return Ratio(rho, se, *profile_interval(fit, rho, se, level), level, name, interval="profile-likelihood")
     inside = abs(rho) < 1
     limits = intervals.correlation_interval if inside else intervals.wald
     lower, upper = limits(np.array(rho), np.array(se), level)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
 
 from ..design.spec import ModelSpec
 from ..errors import ConvergenceError, NotProvided
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ..results.point import PointResults
 
 Float = NDArray[np.float64]
-_ENOUGH = 1e-6  # Newton decrement, in units of log-likelihood, at which a point of the profile is reached
-_MOST = 60
+_ENOUGH = 1e-9  # rise of a step, in units of log-likelihood, at which a point of the profile is reached
+_MOST = 500
+_FAR = 1e12
 _FINE = 1e-4  # of the correlation
 _LEAST = 1e-6  # a variance of zero starts at this share of the residual variance: it may leave zero along the profile
 
@@ -63,14 +64,30 @@ class Path:
         J[self.free, 2 + np.arange(len(self.free))] = theta[self.free]
         return J
 
+    def bend(self, theta: Float, score: Float) -> Float:
+        """(2 + f, 2 + f) Σ_j s_j ∂²θ_j/∂q²."""
+        one, cross, two = self.tied
+        out = np.zeros((2 + len(self.free),) * 2)
+        out[:2, :2] = score[cross] * theta[cross]
+        out[0, 0] += 4.0 * score[one] * theta[one]
+        out[1, 1] += 4.0 * score[two] * theta[two]
+        at = 2 + np.arange(len(self.free))
+        out[at, at] = score[self.free] * theta[self.free]
+        return out
+
     def start(self) -> Float:
         """Coordinates of the estimate."""
         one, _, two = self.tied
         return np.concatenate([0.5 * np.log(self.theta[[one, two]]), np.log(self.theta[self.free])])
 
 
-def profile_interval(fit: PointResults, rho: float, level: float) -> tuple[float, float]:
+def profile_interval(fit: PointResults, rho: float, se: float, level: float) -> tuple[float, float]:
     """{ρ : 2(ℓ̂ − max ℓ given ρ) ≤ χ²₁}, an end at ±1 where even that is not rejected.
+
+    Parameters
+    ----------
+    rho, se : float
+        Estimate and its delta-method error (NaN at the edge), which says where to look.
 
     Raises
     ------
@@ -81,17 +98,20 @@ def profile_interval(fit: PointResults, rho: float, level: float) -> tuple[float
     """
     path = path_of(fit)
     likelihood = fit.likelihood or choose(fit.spec, reml=fit.estimate.reml is not False)[0]
-    limit = float(special.chdtri(1, 1.0 - level))
-    out = []
-    for end in (-1.0, 1.0):
-        excess = _excess(likelihood, path, fit.llf, limit)
-        if abs(end - rho) < _FINE or excess(end) <= 0.0:
-            out.append(end)
-        else:
-            out.append(
-                float(brentq(lambda r, f=excess: f(r) if abs(r - rho) > _FINE else -limit, end, rho, xtol=_FINE))
-            )
-    return out[0], out[1]
+    distance = _distance(likelihood, path, fit.llf, float(np.sqrt(special.chdtri(1, 1.0 - level))))
+    lower, upper = (_end(distance, rho, se, sign) for sign in (-1.0, 1.0))
+    return lower, upper
+
+
+def _end(distance: Callable[[float], float], rho: float, se: float, sign: float) -> float:
+    """Where `distance` is zero between the estimate and ±1; ±1 where it is below zero there."""
+    if abs(sign - rho) < _FINE:
+        return sign
+    near = float(np.tanh(np.arctanh(rho) + sign * 4.0 * se / (1.0 - rho**2))) if np.isfinite(se) else sign
+    for outside in (near, sign):
+        if distance(outside) > 0.0:
+            return float(brentq(distance, rho, outside, xtol=_FINE))
+    return sign
 
 
 def path_of(fit: PointResults) -> Path:
@@ -116,42 +136,42 @@ def _refuse_other_structures(spec: ModelSpec) -> None:
             )
 
 
-def _excess(likelihood: Likelihood, path: Path, best: float, limit: float) -> Callable[[float], float]:
-    """ρ ↦ 2(ℓ̂ − max ℓ given ρ) − limit."""
-    return lambda rho: 2.0 * (best - _climb(likelihood, path, rho)) - limit
+def _distance(likelihood: Likelihood, path: Path, best: float, limit: float) -> Callable[[float], float]:
+    """ρ ↦ √(2(ℓ̂ − max ℓ given ρ)) − limit, nearly straight on either side of the estimate."""
+    return lambda rho: float(np.sqrt(max(2.0 * (best - _climb(likelihood, path, rho)), 0.0))) - limit
 
 
 def _climb(likelihood: Likelihood, path: Path, rho: float) -> float:
-    """The maximum at `rho`, by damped average-information steps from the estimate's variances.
+    """The maximum at `rho`, by BFGS from the estimate's variances, in coordinates where the curvature there is one.
 
     Not from another point of the profile: where a variance vanished there, its logarithm would not come back.
     """
-    q, damping = path.start(), 1e-3
-    evaluation = likelihood.at(path.at(rho, q))
-    for _ in range(_MOST):
-        gradient, H = _slope(evaluation, path)
-        if float(gradient @ la.lstsq(H, gradient)) < _ENOUGH:
-            return evaluation.loglik
-        step = la.lstsq(H + damping * np.diag(np.diagonal(H)), gradient)
-        step *= min(1.0, 2.0 / np.abs(step).max())
+    q = path.start()
+    scale = _whitening(likelihood.at(path.at(rho, q)), path)
+    begin = likelihood.at(path.at(rho, q)).loglik
+
+    def fall(x: Float) -> tuple[float, Float]:
         try:
-            tried = likelihood.at(path.at(rho, q + step))
-            better = tried.loglik >= evaluation.loglik
-        except la.NotPositiveDefinite:
-            better = False
-        if better:
-            q, evaluation, damping = q + step, tried, max(damping / 10.0, 1e-8)
-        elif damping > 1e8:
-            return evaluation.loglik  # no direction leads up any more: rounding
-        else:
-            damping *= 10.0
-    raise ConvergenceError(
-        f"the likelihood at a correlation of {rho:.3f} was not maximised in {_MOST} steps: use interval='fisher'"
+            evaluation = likelihood.at(path.at(rho, q + scale @ x))
+        except la.NotPositiveDefinite:  # only where logarithms ran away: turn back
+            return _FAR, np.zeros(len(x))
+        slope = path.jacobian(evaluation.theta).T @ evaluation.score
+        return begin - evaluation.loglik, -(scale.T @ slope)
+
+    found = minimize(
+        fall, np.zeros(len(q)), jac=True, method="L-BFGS-B", options={"ftol": _ENOUGH, "gtol": 1e-4, "maxiter": _MOST}
     )
+    if found.nit >= _MOST or not found.fun < _FAR:
+        raise ConvergenceError(
+            f"the likelihood at a correlation of {rho:.3f} was not maximised ({found.message}): use interval='fisher'"
+        )
+    return begin - float(found.fun)
 
 
-def _slope(evaluation: Evaluation, path: Path) -> tuple[Float, Float]:
-    """Gradient in the coordinates, and the average information."""
+def _whitening(evaluation: Evaluation, path: Path) -> Float:
+    """T with TᵀHT = I, H = Jᵀ AI J − Σ_j s_j ∇²θ_j(q), its curvatures counted by their size."""
     J = path.jacobian(evaluation.theta)
-    H = J.T @ evaluation.average_information @ J
-    return J.T @ evaluation.score, H + 1e-10 * np.diag(np.maximum(np.diagonal(H), np.diagonal(H).max()))
+    H = J.T @ evaluation.average_information @ J - path.bend(evaluation.theta, evaluation.score)
+    values, vectors = la.small_eigh(H)
+    curvature = np.abs(values)
+    return vectors / np.sqrt(np.maximum(curvature, 1e-4 * curvature.max()))

@@ -98,7 +98,7 @@ def test_every_maximiser_finds_the_same_correlation(name):
 def by_moments(table, response, fixed, rows):
     """S, q of one sample by itself, A among its rows, M and the response, all formed."""
     W = features()
-    G = (W - W.mean(0)) / W.std(0, ddof=1)
+    G = (W - W.mean(0)) / W.std(0)
     X = np.column_stack([np.ones(len(table)), *(table[name] for name in fixed)])
     A, P = G[rows] @ G[rows].T / M, np.eye(len(table)) - X @ np.linalg.pinv(X)
     y = P @ table[response].to_numpy()

@@ -112,7 +112,7 @@ def test_without_covariance_the_samples_are_independent_groups():
 
 def test_a_term_of_one_sample_links_no_rows_of_the_other():
     one, two = tables()
-    A = Dense(np.kron(np.eye(20), 0.5 + 0.5 * np.eye(4)), IDS)
+    A = Dense(np.kron(np.eye(20), 0.6 ** np.abs(np.subtract.outer(np.arange(4), np.arange(4)))), IDS)
     two = two.assign(pair=[f"h{i // 4}" for i in range(N2)], t=np.arange(N2) % 4 + 0.0)
     first = mv.model("y ~ 1 + (1 | id:A)", one, cov={"A": A})
     second = mv.model("y ~ 1 + (1 | id:A) + (t | pair)", two, cov={"A": A})
