@@ -41,7 +41,7 @@ def model_arguments(parser: argparse.ArgumentParser) -> None:
         "--missing",
         choices=("omit", "exclude", "fail"),
         default="omit",
-        help="rows with missing cells: left out, left out but kept as gaps in results by row, or an error (default: omit)",
+        help="rows with missing cells: left out, left out but kept as gaps by row, or an error (default: omit)",
     )
     model.add_argument(
         "--contrasts",
