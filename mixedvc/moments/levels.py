@@ -76,12 +76,17 @@ def entries_per_level(term: Term) -> float:
     can = covariance.can
     if Can.DIAGONAL in can:
         return 1.0
-    if Can.LOW_RANK in can:
-        return float(min(term.q, rank(term)))
-    if Can.SPARSE in can or Can.BLOCKS in can:
+    if is_low_rank(term):
+        return float(rank(term))
+    if _in_groups(can):
         sizes = np.bincount(covariance.components(term.positions)).astype(np.float64)
         return float((sizes**2).sum() / term.q)
     return float(term.q)
+
+
+def _in_groups(can: Can) -> bool:
+    """Whether A is best met without the zeros between its groups of levels."""
+    return Can.SPARSE in can or (Can.BLOCKS in can and Can.DENSE not in can)
 
 
 def entry_work(term: Term) -> float:
@@ -105,7 +110,7 @@ def at_levels(term: Term, basis: Float) -> Levels:
     can, pairs = term.covariance.can, term.structure.pairs
     if term.covariance.kind == "identity":
         return Levels(term, pairs, Z, None)
-    if can & (Can.SPARSE | Can.DIAGONAL):
+    if Can.DIAGONAL in can or (_in_groups(can) and not is_low_rank(term)):
         return Levels(term, pairs, Z, term.covariance.sparse_block(term.positions))
     if is_low_rank(term):
         return Levels(term, pairs, Z, None, low_rank=True)
