@@ -10,13 +10,13 @@ solutions lie at a zero, and their mean is biased toward equal shares.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.spec import ModelSpec
+from ..design.spec import ModelSpec, Term
 from ..design.subset import take_rows
 from ..errors import OptionError, warn
 from ..likelihood.base import Likelihood
@@ -40,7 +40,7 @@ ROWS_PER_PARAMETER = 4  # least rows of a subsample for each fixed effect and va
 @estimators.register("rerehe")
 @dataclass(frozen=True)
 class ReREHE:
-    """Restricted Haseman-Elston regression on subsamples: only their rows of the kernels are ever read.
+    """Restricted Haseman-Elston regression on subsamples: of a stored kernel only their rows are ever read.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class _Subsampling:
     def _moments(self) -> Iterator[tuple[Rows, Moments]]:
         """Second moments of one subsample after the other; none is kept."""
         for rows in self.subsamples:
-            yield rows, choose_moments(take_rows(self.spec, rows))
+            yield rows, choose_moments(with_own_levels(take_rows(self.spec, rows)))
             if self.progress is not None:
                 self.progress.step()
 
@@ -231,6 +231,18 @@ class _Subsampling:
                 "combine='pooled' is not."
             )
         return tuple(found)
+
+
+def with_own_levels(spec: ModelSpec) -> ModelSpec:
+    """The same model with covariances among the levels in it alone, where those are numbers that can be taken out."""
+    return replace(spec, terms=tuple(_cut(term) for term in spec.terms))
+
+
+def _cut(term: Term) -> Term:
+    inner = term.covariance.restrict(term.positions)
+    if type(inner) is not type(term.covariance):  # a view of the whole, which saves nothing
+        return term
+    return replace(term, covariance=inner, positions=np.arange(term.q))
 
 
 def draw_subsamples(

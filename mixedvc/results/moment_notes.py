@@ -54,6 +54,7 @@ def test_notes(fit: PointResults) -> list[str]:
 def sign_notes(fit: PointResults) -> list[str]:
     """Negative variances, and zeros of a constrained estimate."""
     e, rows = fit.estimate, parameters(fit.spec)
+    used = "Fixed effects and predictions take" if e.fixed_effects != "none" else "What conditions on it takes"
     out = []
     negative = [p.name for p, value in zip(rows, e.par, strict=True) if p.kind == "variance" and value < 0]
     if negative:
@@ -61,15 +62,14 @@ def sign_notes(fit: PointResults) -> list[str]:
         out.append(
             f"negative: {', '.join(negative)} {have}. Moment estimates are unconstrained: where a variance is zero or "
             "small about half of them are negative. A negative one far from zero says that rows of one level are less "
-            "alike than others, which no variance describes. Fixed effects and predictions take it as zero; "
-            "method='rehe' estimates under the constraint."
+            f"alike than others, which no variance describes. {used} it as zero; method='rehe' estimates under the "
+            "constraint."
         )
     outside = [t.label for t, Sigma in zip(fit.spec.all_terms, fit.spec.sigmas(e.theta), strict=True) if _beyond(Sigma)]
     if outside:
         out.append(
             f"The covariance matrix of {', '.join(outside)} is not positive semi-definite: a correlation lies beyond "
-            "±1. Fixed effects and predictions take the nearest one that is; method='rehe' estimates under the "
-            "constraint."
+            f"±1. {used} the nearest one that is; method='rehe' estimates under the constraint."
         )
     return out
 
