@@ -152,6 +152,35 @@ def test_random_probes_leave_the_test_to_the_method_s_own_error():
     np.testing.assert_allclose(result.test.statistic, sampling.centre[1] / np.sqrt(sampling.cov[1, 1]), **IDENTITY)
 
 
+@pytest.mark.parametrize("options", [{"entries": "upper"}, {"projection": False}])
+def test_the_variants_of_he_are_tested_with_their_own_equations(options):
+    result = correlation(method="he", **options)
+    assert "under no correlation" in result.test.method
+    assert abs(result.test.statistic / correlation(method="he").test.statistic - 1) < 0.5
+
+
+def test_where_components_are_held_the_equations_are_not_solved_and_the_own_error_serves():
+    result = correlation(method="he", fixed_varcomp={"residual": [0.4, 0.5]})
+    assert result.test.method == "z of the genetic covariance, by its standard error"
+
+
+def test_random_probes_are_not_followed_by_exact_traces(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("exact second moments of a model that may be too large for them")
+
+    monkeypatch.setattr("mixedvc.correlation.moments.choose_moments", refuse)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mv.errors.MixedVCWarning)
+        assert correlation(method="he", trace="hutchinson", probes=60, seed=1).test is not None
+
+
+def test_what_the_method_has_to_say_is_among_the_notes():
+    first, second = models()
+    result = quietly(first=first, second=second, method="rerehe", seed=1)
+    assert result.fit.estimate.notes
+    assert set(result.fit.estimate.notes) <= set(result.notes)
+
+
 def test_without_standard_errors_nothing_is_tested_and_the_notes_say_so():
     result = correlation(method="he", se="none")
     assert result.test is None
