@@ -94,6 +94,20 @@ def test_an_installed_package_adds_a_method_without_a_change_in_ours(installed):
     assert done.stderr == ""
 
 
+def test_its_standard_errors_do_not_see_an_offset(installed):
+    code = (
+        "import mixedvc as mv, numpy as np\n"
+        "d = mv.load_data('dyestuff').assign(known=lambda d: 1e3 * (np.arange(len(d)) % 7))\n"
+        "d['more'] = d.Yield + d.known\n"
+        "without = mv.fit('Yield ~ 1 + (1 | Batch)', d, method='minque', seed=3)\n"
+        "within = mv.fit('more ~ 1 + (1 | Batch)', d, offset='known', method='minque', seed=3)\n"
+        "np.testing.assert_allclose(within.varcomp['variance'], without.varcomp['variance'], rtol=1e-9)\n"
+        "np.testing.assert_allclose(within.varcomp['se'], without.varcomp['se'], rtol=1e-6)\n"
+    )
+    done = run(installed, "-c", code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_its_author_s_tests_pass_estimator_checks_among_them(installed):
     done = run(installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_minque.py")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -83,6 +83,20 @@ def test_the_common_criterion_and_options_reach_the_methods(capsys, tmp_path):
     np.testing.assert_allclose(got["methods"][1]["loglik"], fit.llf, rtol=1e-10)
 
 
+def test_the_criterion_reaches_methods_that_can_maximise_either_and_the_seed_those_that_draw(capsys, tmp_path):
+    argv = ["Yield ~ 1 + (1 | Batch)", "dyestuff", "--methods", "mm,rerehe", "--criterion", "ml", "--quiet"]
+    spec = mv.model("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"))
+    drawn = []
+    for seed in (3, 4):
+        assert run(capsys, *argv, "--seed", seed, "--json", tmp_path / "o.json")[0] == 0
+        got = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))
+        assert [row["criterion"] for row in got["methods"]] == ["ML", None]
+        want = mv.compare(spec, ["mm", "rerehe"], restricted=False, seed=seed)
+        assert [row["estimate"] for row in got["estimates"]] == want.table["estimate"].tolist()
+        drawn.append(want["rerehe"].estimate.theta)
+    assert not np.array_equal(*drawn)
+
+
 def test_the_formula_as_it_was_read_comes_first(capsys):
     _, out, _ = run(capsys, SLOPES, "sleepstudy", "--methods", "reml", "--explain")
     assert out.index("Random term 'Subject'") < out.index("Linear mixed model by 1 method\n")
@@ -118,7 +132,8 @@ def test_a_method_that_fails_or_does_not_converge_gives_status_3(capsys, monkeyp
         (["--methods", "reml", "--level", "95"], "strictly between 0 and 1"),
         (["--methods", "reml", "--plot", "p.jpeg"], "--plot p.jpeg: the name ends in .pdf, .png, .svg"),
         (["--methods", "reml", "--csv", "o", "--json", "o"], "--json and --csv both write 'o'"),
-        (["--methods", "reml", "--csv", "nowhere/o.csv"], "the folder"),
+        (["--methods", "reml", "--csv", "nowhere/o.csv"], "--csv nowhere/o.csv: the folder"),
+        (["--methods", "reml", "--plot", "nowhere/o.png"], "--plot nowhere/o.png: the folder"),
         (["--methods", "reml", "--threads", "0"], "threads=0"),
     ],
 )

@@ -170,7 +170,11 @@ def test_a_negative_estimate_is_shown_and_judged_at_zero(dyes, mixed):
 
 
 def test_two_criteria_are_said(two, sleep):
-    assert "Two criteria: ml maximised ML, reml REML" in " ".join(comparison_table(two).notes)
+    notes = " ".join(comparison_table(two).notes)
+    assert "Two criteria: ml maximised ML, reml REML" in notes
+    assert "shown is not the one that ml maximised" in notes
+    by_ml = mv.compare(sleep, ["reml", "ml"], restricted=False)
+    assert "shown is not the one that reml maximised" in " ".join(comparison_table(by_ml).notes)
     assert "Two criteria" not in " ".join(comparison_table(mv.compare(sleep, ["reml"])).notes)
     alone = mv.compare(sleep, ["ml"], restricted=True)
     assert "ml maximised ML, not the log-likelihood shown." in " ".join(comparison_table(alone).notes)
@@ -312,9 +316,9 @@ def test_no_line_is_longer_than_100_characters_and_every_method_is_named(sleep, 
     heads = " ".join(line for line in lines if line.startswith("Variances"))
     assert heads.split() == [word for word in heads.split() if word in (*labels, "Variances")]
     assert [word for word in heads.split() if word != "Variances"] == labels
-    if k == 8:
-        sizes = [len(line.split()) - 1 for line in lines if line.startswith("Variances")]
-        assert max(sizes) - min(sizes) <= 1
+    sizes = [len(line.split()) - 1 for line in lines if line.startswith("Variances")]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == {1: 1, 2: 1, 3: 1, 5: 2, 8: 2}[k]
 
 
 def test_long_names_of_parameters_are_shortened_and_the_width_kept():
@@ -361,6 +365,16 @@ def test_what_binding_noticed_is_repeated():
     data, labels = mv.load_data("dyestuff"), [*"ABCDEF", "unborn"]
     spec = mv.model("Yield ~ 1 + (1 | Batch:A)", data, cov={"A": (np.eye(7), labels)})
     assert "1 level(s) of 'Batch' without records" in " ".join(str(mv.compare(spec, ["reml"])).split())
+
+
+def test_variances_are_all_shown_however_many():
+    rng = np.random.default_rng(4)
+    x = {f"x{j}": rng.standard_normal(60) for j in range(4)}
+    data = pd.DataFrame({**x, "g": np.repeat(np.arange(12), 5), "y": rng.standard_normal(60)})
+    held = mv.REML(fixed_varcomp={"g": np.eye(5), "residual": 1.0})
+    text = str(mv.compare(mv.model("y ~ 1 + (x0 + x1 + x2 + x3 | g)", data), [held]))
+    assert text.count("  g[") == 15
+    assert "fixed effects are shown" not in text
 
 
 def test_html_has_every_method_in_one_table_and_escapes_names(sleep):
