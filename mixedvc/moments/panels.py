@@ -22,7 +22,8 @@ from .squared import covariance
 Float = NDArray[np.float64]
 _GATHERED_BYTES = 16 * 2**20  # panels that are looked up
 _COMPUTED_BYTES = 64 * 2**20  # panels that are computed: fewer of them, each begins anew
-_CACHED_ROWS = 32  # rows of a stored matrix at a time: they stay in cache for every product
+_CACHED_ROWS = 32  # at least so many rows of a stored matrix at a time,
+_CACHED_BYTES = 2.5 * 2**20  # and so much of it: it stays in cache for every product
 
 
 class PanelMoments(OperatorMoments):
@@ -36,7 +37,7 @@ class PanelMoments(OperatorMoments):
         ops = self.operators.random
         per_row = sum(op.row_bytes for op in ops)
         if per_row == 0:
-            return _CACHED_ROWS
+            return max(_CACHED_ROWS, int(_CACHED_BYTES // (8 * self.rows.n)))
         budget = _COMPUTED_BYTES if any(op.computed for op in ops) else _GATHERED_BYTES
         return max(8, budget // per_row)
 
