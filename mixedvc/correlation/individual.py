@@ -119,9 +119,9 @@ def genetic_correlation(
     >>> weight = mv.model("weight ~ 1 + (1 | id:G)", two, cov={"G": G})
     >>> result = mv.genetic_correlation(height, weight)
     >>> print(result.rho)
-    genetic correlation = 0.581 (SE 0.1552, 95 % Fisher z interval 0.2018 to 0.8087)
+    genetic correlation = 0.5809 (SE 0.1551, 95 % Fisher z interval 0.2023 to 0.8085)
     >>> print(result.test)
-    likelihood ratio, chi-square(1): 11.488, P < 0.001
+    likelihood ratio, chi-square(1): 11.508, P < 0.001
     """
     level = intervals.check_level(level)
     if interval not in INTERVALS:

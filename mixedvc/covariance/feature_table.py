@@ -80,7 +80,7 @@ def _as_matrix(values: Any, index: Labels, what: str) -> Array:
 def column_moments(
     W: Array, index: Labels, columns: Labels | None, rows: Positions | None = None
 ) -> tuple[Float, Float]:
-    """Mean and standard deviation (divisor q − 1) of each column, in one reading; refuses NaN and infinity.
+    """Mean and standard deviation (divisor q) of each column, in one reading; refuses NaN and infinity.
 
     Over the levels at `rows`, all by default.
     """
@@ -97,7 +97,7 @@ def column_moments(
             at = start + int(bad[0])
             refuse_missing(G[:, bad[0]], labels, at if columns is None else repr(columns.values[at]))
         G -= mean[part]
-        sd[part] = np.sqrt(np.einsum("ij,ij->j", G, G) / (q - 1))
+        sd[part] = np.sqrt(np.einsum("ij,ij->j", G, G) / q)
     return mean, sd
 
 

@@ -21,7 +21,7 @@ from .labels import Labels, named
 from .marginal import Marginal
 
 Float = NDArray[np.float64]
-Standardize = bool | Literal["center"]
+Standardize = bool | Literal["sample", "center"]
 
 _HASHED_BYTES = 256 * 2**20  # features beyond this are fingerprinted by a sample
 _CONSTANT = 1e-12  # standard deviation relative to the mean below which a column does not vary
@@ -42,9 +42,11 @@ class Features:
         One row a level, one column a feature; no missing values.
     labels : (q,) array-like of hashable, optional
         Names of the rows; the frame's index by default.
-    standardize : {True, "center", False}
-        True: columns minus their mean, divided by their standard deviation (divisor q − 1), constant columns
-        dropped; "center": columns minus their mean, constant columns dropped; False: as they are.
+    standardize : {True, "sample", "center", False}
+        True: columns minus their mean, divided by their standard deviation (divisor q), so that the mean diagonal of A
+        is exactly 1; "sample": the same with divisor q − 1, R's ``scale()``, which makes A smaller and its variance
+        larger by q/(q − 1); "center": columns minus their mean; False: as they are.  Constant columns are dropped
+        unless False.
     names : (m,) array-like of hashable, optional
         Names of the columns; the frame's columns by default.
 
@@ -70,9 +72,9 @@ class Features:
     >>> import numpy as np
     >>> G = Features(np.array([[0, 2], [1, 0], [2, 1]]), ["a", "b", "c"])
     >>> G.block().round(2)
-    array([[ 1. , -0.5, -0.5],
-           [-0.5,  0.5,  0. ],
-           [-0.5,  0. ,  0.5]])
+    array([[ 1.5 , -0.75, -0.75],
+           [-0.75,  0.75,  0.  ],
+           [-0.75,  0.  ,  0.75]])
     """
 
     matrix: Array = field(repr=False)
@@ -88,8 +90,8 @@ class Features:
     kind = "features"
 
     def __post_init__(self) -> None:
-        if self.standardize not in (True, False, "center"):
-            raise OptionError(f"standardize must be True, False or 'center', not {self.standardize!r}")
+        if self.standardize not in (True, False, "sample", "center"):
+            raise OptionError(f"standardize must be True, 'sample', 'center' or False, not {self.standardize!r}")
         W, index, columns = read_features(self.matrix, self.labels, self.names, "the features")
         if len(index) < 2:
             raise CovarianceError("features of one level have no variance among levels")
@@ -110,12 +112,12 @@ class Features:
 
     def _learn(self, rows: Positions | None) -> None:
         """Means, deviations and constant columns among the levels at `rows`."""
+        count = len(self.index) if rows is None else len(rows)
         mean, sd = column_moments(self.matrix, self.index, self.columns, rows)
         scale = np.maximum(np.abs(mean), 1e-300)
         constant = (sd <= _CONSTANT * scale) if self.standardize else np.zeros(len(sd), dtype=bool)
         kept = np.flatnonzero(~constant)
         if len(kept) == 0:
-            count = len(self.index) if rows is None else len(rows)
             raise CovarianceError(f"none of the {len(sd)} features varies among the {count} levels")
         if len(kept) < len(sd):
             which = np.flatnonzero(constant) if self.columns is None else self.columns.values[constant]
@@ -124,7 +126,7 @@ class Features:
                 f"{named(which.tolist(), 5)}; A is divided by the {len(kept)} left"
             )
         centre = mean if self.standardize else np.zeros_like(mean)
-        divide = sd if self.standardize is True else np.ones_like(sd)
+        divide = {True: sd, "sample": sd * np.sqrt(count / (count - 1))}.get(self.standardize, np.ones_like(sd))
         self._hold(mean=centre[kept], scale=1.0 / divide[kept], kept=kept)
 
     def standardized_by(self, rows: Positions) -> Features:
@@ -277,7 +279,9 @@ class Features:
 
     def describe(self) -> str:
         """``features 599×1279, standardised``."""
-        how = {True: "standardised", "center": "centred", False: "as given"}[self.standardize]
+        how = {True: "standardised", "sample": "standardised (n - 1)", "center": "centred", False: "as given"}[
+            self.standardize
+        ]
         return f"features {len(self.labels)}×{self.m}, {how}"
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -27,7 +27,7 @@ class FeatureFile:
     Parameters
     ----------
     path : str or Path
-    standardize : {True, "center", False}
+    standardize : {True, "sample", "center", False}
         See `Features`.
     """
 

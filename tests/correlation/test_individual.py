@@ -343,6 +343,7 @@ def test_a_correlation_of_one_has_a_test_but_no_error():
     np.testing.assert_allclose(result.rho.estimate, 1.0, **PARAMETER)
     assert np.isnan(result.rho.se) and np.isnan(result.rho.lower)
     assert result.test.p_value < 0.05
+    assert str(result).count("boundary") == 2  # correlation and covariance
     assert any("edge of its range" in note for note in result.notes)
 
 
@@ -374,6 +375,7 @@ def test_a_negative_moment_variance_leaves_no_correlation():
 def test_a_given_covariance_is_not_tested_and_a_start_belongs_to_the_joint_fit():
     held = correlation(fixed_varcomp={"id": np.array([[0.6, 0.2], [0.2, 0.5]])})
     assert held.test is None
+    assert str(held).count("fixed") >= 4
     np.testing.assert_allclose(held.rho.estimate, 0.2 / np.sqrt(0.3), **IDENTITY)
     assert any("was given, so it is not tested" in note for note in held.notes)
     some = correlation(fixed_varcomp={"residual": [0.4, 0.5]})

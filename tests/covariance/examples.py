@@ -55,7 +55,7 @@ def inbred():
 
 
 def standardised(W):
-    return (W - W.mean(axis=0)) / W.std(axis=0, ddof=1)
+    return (W - W.mean(axis=0)) / W.std(axis=0)
 
 
 def genotypes(q=9, m=5, seed=2):

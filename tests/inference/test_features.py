@@ -20,7 +20,7 @@ from tests.tolerances import IDENTITY, OBJECTIVE
 
 Q, UNSEEN = 26, 5
 IDS = [f"id{j}" for j in range(Q)]
-STANDARDIZE = [True, "center", False]
+STANDARDIZE = [True, "sample", "center", False]
 
 
 def genotypes(m: int, seed: int = 1, ids: list[str] = IDS) -> pd.DataFrame:
@@ -52,9 +52,8 @@ def standardised(W: pd.DataFrame, how: object) -> np.ndarray:
     values = W.to_numpy(dtype=float)
     if how:
         values = values[:, W.std() > 0]
-    if how:
         values = values - values.mean(0)
-    return values / values.std(0, ddof=1) if how is True else values
+    return values / values.std(0, ddof=int(how == "sample")) if how in (True, "sample") else values
 
 
 @pytest.mark.parametrize("standardize", STANDARDIZE)
@@ -82,7 +81,7 @@ def test_effects_are_those_of_the_mixed_model_equations_of_the_regression(formul
     solution = inverse @ (D.T @ (spec.response / R))
     alpha = solution[spec.p : spec.p + k * m].reshape(k, m).T
     pev = np.diagonal(inverse)[spec.p : spec.p + k * m].reshape(k, m).T
-    sd = W.std().to_numpy()[:, None] if standardize is True else 1.0
+    sd = W.std(ddof=int(standardize == "sample")).to_numpy()[:, None] if standardize in (True, "sample") else 1.0
     out = fit.feature_effects(se=True)
     assert list(out.index) == list(W.columns)
     got = {name: out[name].to_numpy().reshape(m, k) for name in ("effect", "standardised", "se", "reliability")}
@@ -189,7 +188,7 @@ def test_vcm_finds_the_same_effects(case):
         with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as file:
             frames.append(pd.read_csv(file))
     W, Z = frames
-    n, ids = len(W), np.arange(len(W))
+    ids = np.arange(len(W))
     y = np.loadtxt(input_or_skip(f"vcm/{case}/y.csv"), skiprows=1, delimiter=",", ndmin=1)
     data = Z.set_axis([f"z{j}" for j in range(Z.shape[1])], axis=1).assign(y=y, id=ids)
     sb2, se2 = numbers["direct_ML"]["theta"]
@@ -198,7 +197,7 @@ def test_vcm_finds_the_same_effects(case):
         data,
         cov={"G": mv.Features(W.to_numpy(), ids)},
         method="ml",
-        fixed_varcomp={"id": sb2 * n / (n - 1), "residual": se2},  # theirs divide by the population sd
+        fixed_varcomp={"id": sb2, "residual": se2},
     )
     assert_allclose(fit.llf, numbers["direct_ML"]["loglik"], **OBJECTIVE)
     theirs = np.ravel(numbers["PXEM_tight"]["mu_first5"])
@@ -225,7 +224,7 @@ def test_new_levels_are_predicted_as_by_a_covariance_that_knows_them(m, standard
     fit = fitted(formula, W, method, standardize)
     got = fit.predict(rows, features={"G": new}, new_levels="conditional", interval="prediction")
     centre = W.mean() if standardize else 0 * W.mean()
-    sd = W.std() if standardize is True else 0 * W.mean() + 1
+    sd = W.std(ddof=int(standardize == "sample")) if standardize in (True, "sample") else 0 * W.mean() + 1
     everyone = (pd.concat([W, new[W.columns]]) - centre) / sd
     known = mv.fit(
         formula,
@@ -362,7 +361,7 @@ def test_new_features_give_the_rows_of_the_wider_covariance():
     new = genotypes(12, 9, ["a", "b", "c"])
     base = mv.Features(W)
     G = np.vstack([W, new])
-    G = (G - W.to_numpy().mean(0)) / W.to_numpy().std(0, ddof=1)
+    G = (G - W.to_numpy().mean(0)) / W.to_numpy().std(0)
     A = G @ G.T / 12
     related = NewFeatures(base, new)
     at, rows = np.array([2, 0]), np.array([5, 1, 7])
@@ -416,7 +415,7 @@ def test_features_standardised_by_some_levels_have_their_moments():
     with pytest.warns(CovarianceWarning, match="1 of 7 features are constant and were dropped, at column 'rare'"):
         again = cov.standardized_by(some)
     V = W.drop(columns="rare")
-    G = ((V - V.iloc[some].mean()) / V.iloc[some].std()).to_numpy()
+    G = ((V - V.iloc[some].mean()) / V.iloc[some].std(ddof=0)).to_numpy()
     assert_allclose(again.block(), G @ G.T / 6, **OBJECTIVE)
     assert again.names.tolist() == list(W.columns)
     raw = mv.Features(W, standardize=False)
