@@ -130,13 +130,23 @@ class GeneticCorrelation:
         return str(self.summary().as_html())
 
 
+def _why_none(result: GeneticCorrelation) -> str:
+    """What stands in the place of a standard error that there is not."""
+    if result.fit is None or result.fit.estimate.loglik is None:
+        return ""
+    return "fixed" if result.fit.estimate.fixed[:3].all() else "boundary"
+
+
 def _grids(result: GeneticCorrelation) -> list[Any]:
     from ..results.numbers import p_value, significant
     from ..results.table import Grid
 
     tail = (1 - result.rho.level) / 2
     limits = (f"[{np.round(tail, 6):g}", f"{np.round(1 - tail, 6):g}]")
-    rows = [(q.name, *map(significant, (q.estimate, q.se, q.lower, q.upper))) for q in result.quantities]
+    rows = []
+    for q in result.quantities:
+        error = significant(q.se) or (_why_none(result) if np.isfinite(q.estimate) else "")
+        rows.append((q.name, significant(q.estimate), error, significant(q.lower), significant(q.upper)))
     grids = [Grid(("", "estimate", "std err", *limits), tuple(rows), 1)]
     if result.test is not None:
         test = result.test
