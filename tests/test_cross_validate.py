@@ -262,6 +262,12 @@ def test_warnings_of_the_folds_are_said_once_with_their_folds(data):
     assert len(caught) == 1
     assert not cv.table["converged"].any()
     assert "Not converged in fold 1, 2, 3." in str(cv)
+    within = np.random.default_rng(2).standard_normal((len(data) // 3, 3))
+    within -= within.mean(axis=1, keepdims=True)  # the levels' means are equal: no variance among them
+    spec = mv.model("y ~ 1 + (1 | z)", data.sort_values("z").assign(y=within.ravel()))
+    with pytest.warns(BoundaryWarning, match=r"^in folds 1, 2, 3: singular fit: .* in z$") as caught:
+        mv.cross_validate(spec, folds=np.tile([1, 2, 3], len(data) // 3))
+    assert len(caught) == 1
 
 
 def test_a_fold_that_cannot_be_fitted_is_named(data):
