@@ -133,10 +133,11 @@ def _correlations(panel: Panel) -> Float:
 
 
 def _free(raw: Array, Q: Float) -> Float:
-    """Columns free of Q, projected twice: once is not enough beside a large mean."""
+    """Columns free of Q, centred first: a projection alone leaves rounding of a large mean."""
     G = np.array(raw, dtype=np.float64)
-    G -= Q @ (Q.T @ G)
-    G -= Q @ (Q.T @ G)
+    G -= G.mean(axis=0)
+    if Q.shape[1] > 1:  # more than the intercept
+        G -= Q @ (Q.T @ G)
     return G
 
 

@@ -195,9 +195,13 @@ def test_unnamed_arrays_go_by_position_when_that_is_said():
 def test_far_means_and_units_of_features_change_nothing():
     W1, W2, _, y1, y2 = data()
     z = z_series(W1, y1), z_series(W2, y2)
-    far = frames(1e5 + W1, 1e-4 * W2)
+    far = frames(2.0**30 + W1, 1e-4 * W2)
     result = mv.genetic_correlation_from_summary(*z, far, n=(N1, N2), blocks=30)
-    np.testing.assert_allclose(four(result), four(small()), **OBJECTIVE)
+    np.testing.assert_allclose(four(result), four(small()), rtol=1e-6, atol=0)  # W1 itself has lost half its digits
+    ages = np.linspace(20, 70, N1), np.linspace(0, 1, N2)
+    near = small(panel_covariates=ages)
+    far = mv.genetic_correlation_from_summary(*z, far, n=(N1, N2), blocks=30, panel_covariates=ages)
+    np.testing.assert_allclose(four(far), four(near), rtol=1e-6, atol=0)
 
 
 # ---- linkage disequilibrium -----------------------------------------------------------------------------------------
@@ -293,6 +297,13 @@ def test_unequal_blocks_count_by_their_size():
     again, _ = big(blocks=chromosome)
     np.testing.assert_allclose(errors(again), errors(result), **IDENTITY)
     assert any("4 blocks say little" in note for note in result.notes)
+
+
+def test_contiguous_blocks_follow_the_panel_whatever_the_order_of_the_statistics():
+    W1, W2, _, y1, y2 = data(n1=400, n2=300, h2=0.8)
+    z1, z2 = (z_series(W, y).sample(frac=1.0, random_state=s) for s, (W, y) in enumerate(((W1, y1), (W2, y2))))
+    shuffled = mv.genetic_correlation_from_summary(z1, z2, frames(W1, W2), n=(400, 300), blocks=15)
+    np.testing.assert_allclose(errors(shuffled), errors(big(blocks=15)[0]), **IDENTITY)
 
 
 def test_more_blocks_than_features_are_one_a_feature():
