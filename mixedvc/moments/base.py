@@ -68,11 +68,15 @@ class Moments(Protocol):
         Why this kind, in words.
     fallback : str
         Why `covariance` used random probes although the traces of S are exact; empty where it did not.
+    covariance_probes : (B, m, m) or None
+        The last `covariance` by each random probe, where it used them: their mean is what was returned.  The error of
+        any function of it, such as a standard error, follows from them (entries share their probes).
     """
 
     name: str
     reason: str
     fallback: str
+    covariance_probes: Float | None
     spec: ModelSpec
     rows: Rows
 

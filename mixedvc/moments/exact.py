@@ -21,12 +21,14 @@ _COLUMN_BYTES = 32 * 2**20  # of V_jU at a time
 class OperatorMoments:
     """Second moments over the operators of the terms; subclasses say how ⟨V_j, V_k⟩ and Cov(q) are found.
 
-    `reason` says in words why this kind was chosen; `fallback` why Cov(q) came from probes, where it did.
+    `reason` says in words why this kind was chosen; `fallback` why Cov(q) came from probes, where it did;
+    `covariance_probes` Cov(q) by each probe.
     """
 
     name = "operators"
     reason = ""
     fallback = ""
+    covariance_probes: Float | None = None
 
     def __init__(self, spec: ModelSpec, *, probes: int = 0, rng: np.random.Generator | None = None):
         self.spec = spec

@@ -25,7 +25,12 @@ def signs(rng: np.random.Generator, n: int, count: int) -> Float:
 
 
 def probe_covariance(moments: OperatorMoments, variant: Variant, theta: Float) -> tuple[Float, Float]:
-    """2 tr(A_j Ω A_k Ω) as the mean over probes x = Mz of (Ω'B_jx)·(B_kΩ'x), and the standard error of the mean."""
+    """2 tr(A_j Ω A_k Ω) as the mean over probes x = Mz of (Ω'B_jx)·(B_kΩ'x), and the standard error of the mean.
+
+    One probe serves every entry, so that errors of entries go together: for any weights c, cᵀCc is itself the
+    Hutchinson estimate of 2 tr((A_cΩ)²) with A_c = Σ c_jA_j, and a sandwich S⁻¹CS⁻¹ magnifies nothing.  What each
+    probe says is left in `moments.covariance_probes`.
+    """
     from .exact import take_out, width
 
     n, Q, m = moments.rows.n, moments.rows.Q, moments.m
@@ -43,6 +48,7 @@ def probe_covariance(moments: OperatorMoments, variant: Variant, theta: Float) -
         left = moments.operators.combine(theta, flat).reshape(n, m, c)
         found[start : start + c] = np.einsum("njc,knc->cjk", left, right, optimize=True)
     found += found.swapaxes(1, 2)  # the mean of both orders, times the 2 of the formula
+    moments.covariance_probes = found
     return found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(count)
 
 

@@ -33,9 +33,9 @@ def covariance(
     """Cov(q) and its Monte-Carlo standard error (None: exact); says in `moments.fallback` why probes were used."""
     theta = np.asarray(theta, dtype=np.float64)
     reason = too_much(moments.operators, most_rows)
+    moments.fallback, moments.covariance_probes = reason, None
     if not reason:
         return dense_covariance(moments, variant, theta), None
-    moments.fallback = reason
     return probe_covariance(moments, variant, theta)
 
 

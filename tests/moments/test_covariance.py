@@ -42,6 +42,7 @@ def test_probes_take_over_where_exact_products_would_take_long_and_say_so(name, 
         found, error = moments.covariance(variant, theta)
         assert (np.abs(found - brute.covariance(variant, theta)) < 5 * error).all()
     assert moments.fallback == "products of 26×26 matrices would take long"
+    assert moments.covariance_probes.shape == (300, 3, 3)
     # the equations stay exact
     np.testing.assert_allclose(moments.equations(VARIANTS[0]).S, brute.S(VARIANTS[0]), **OBJECTIVE)
 
@@ -98,3 +99,12 @@ def test_a_large_mean_of_the_response_is_taken_out_to_the_last_digit():
     Y = np.round(rng.standard_normal((20, 30)), 3)
     small, large = (choose_moments(spec).quadratic(VARIANTS[0], Y + mean) for mean in (0.0, 1e10))
     np.testing.assert_allclose(large, small, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("name", ["panels", "factors", "blocks"])
+def test_without_random_terms_the_residual_has_the_variance_of_a_chi_square(name):
+    spec = assemble.spec(np.arange(9.0) ** 2, np.column_stack([np.ones(9), np.arange(9.0)]), [])
+    moments = moment_kinds.get(name)(spec)
+    found, _ = moments.covariance(VARIANTS[0], np.array([3.0]))
+    np.testing.assert_allclose(found, [[2 * 3.0**2 * 7]], **OBJECTIVE)
+    np.testing.assert_allclose(moments.equations(VARIANTS[0]).S, [[7.0]], **OBJECTIVE)

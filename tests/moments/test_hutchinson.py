@@ -60,6 +60,23 @@ def test_the_covariance_of_q_lies_within_its_stated_error(problem):
         assert (error < 0.3 * scale).all()
 
 
+@pytest.mark.parametrize("problem", SOME)
+def test_a_sandwich_from_probes_is_as_exact_as_its_middle(problem):
+    """S⁻¹ cancels most of Cov(q); the probes' errors go together and cancel with it."""
+    spec = problems.bound(problem)
+    moments, brute = probed(problem, probes=100), BruteMoments(spec)
+    theta = spec.theta([np.diag(np.linspace(1, 2, term.k)) for term in spec.all_terms])
+    found, _ = moments.covariance(Variant(), theta)
+    each = moments.covariance_probes
+    np.testing.assert_allclose(each.mean(axis=0), found, **IDENTITY)
+    gain = np.linalg.inv(brute.S(Variant()))
+    want = np.diag(gain @ brute.covariance(Variant(), theta) @ gain)
+    variances = np.einsum("ij,bjk,ik->bi", gain, each, gain)
+    error = variances.std(axis=0, ddof=1) / np.sqrt(100)
+    assert (np.abs(variances.mean(axis=0) - want) < MONTE_CARLO * error).all()
+    assert (error < 0.15 * want).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", ["two_kernels", "kinship_slopes"])
 def test_the_stated_errors_are_the_spread_over_repetitions(problem):
