@@ -238,7 +238,8 @@ def test_a_zero_is_hollow_and_a_failed_method_keeps_its_line():
     assert "hollow: at the boundary" in batch.figure.get_suptitle()
 
 
-def test_colours_tell_likelihoods_from_other_equations_and_the_heading_says_what_lies_beside_its_interval():
+@pytest.mark.parametrize("off", [-100, 100])
+def test_colours_tell_likelihoods_from_other_equations_and_the_heading_says_what_lies_beside_its_interval(off):
     class Constrained(mv.REML):
         """REML's numbers as if a constraint had moved them away from where their intervals are."""
 
@@ -246,7 +247,7 @@ def test_colours_tell_likelihoods_from_other_equations_and_the_heading_says_what
 
         def fit(self, spec, **options):
             e = super().fit(spec, **options)
-            return replace(e, method="constrained", loglik=None, sampling=Sampling("made up", e.par - 100, np.eye(3)))
+            return replace(e, method="constrained", loglik=None, sampling=Sampling("made up", e.par + off, np.eye(3)))
 
     spec = mv.model("diameter ~ 1 + (1 | plate) + (1 | sample)", mv.load_data("penicillin"))
     got = mv.compare(spec, ["reml", Constrained()])
