@@ -207,6 +207,9 @@ def test_groups_stay_whole_and_folds_even(data):
         assert all(len(set(of[codes == g])) == 1 for g in set(codes))
         sizes = np.bincount(of)
         assert sizes.max() - sizes.min() <= np.bincount(codes).max()
+    uneven = np.where(np.arange(len(data)) < 40, -1, np.arange(len(data)))  # one group of 40, 44 of one
+    largest = [max(len(fold.held_out) for fold in make_folds(spec, 4, uneven, rng)) for _ in range(30)]
+    assert np.mean(largest) < 48  # counting groups instead of rows would make it 51
     each = make_folds(spec, len(data), None, rng)
     assert sorted(int(fold.held_out[0]) for fold in each) == list(range(len(data)))
 
