@@ -5,7 +5,7 @@ import pytest
 
 from mixedvc.errors import OptionError
 from mixedvc.moments import Variant, choose_moments, moment_kinds
-from mixedvc.testing import problems
+from mixedvc.testing import assemble, kernels, problems
 from mixedvc.testing.moment_checks import VARIANTS, BruteMoments
 from tests.tolerances import IDENTITY, MONTE_CARLO, OBJECTIVE
 
@@ -150,3 +150,19 @@ def test_an_intercept_variance_of_zero_does_not_silence_the_slopes():
     U = np.eye(spec.n)[:, :4]
     V = np.tensordot(theta, np.array(BruteMoments(spec).V), axes=1)
     np.testing.assert_allclose(moments.operators.combine(theta, U), V @ U, **OBJECTIVE)
+
+
+def test_probes_are_projected_off_many_fixed_effects():
+    rng = np.random.default_rng(9)
+    X, ids = rng.standard_normal((30, 14)), [f"i{i:02d}" for i in range(30)]
+    B = np.hstack([rng.standard_normal((30, 34)), 4.0 * X])  # the kernel is largest along the fixed effects
+    term = assemble.term("i", ids, covariance=kernels.known_dense(B @ B.T / 34, ids))
+    spec = assemble.spec(rng.standard_normal(30), X, [term])
+    moments = choose_moments(spec, trace="hutchinson", probes=600, rng=rng)
+    brute, theta = BruteMoments(spec), np.array([1.0, 0.5])
+    for variant in VARIANTS:
+        found, error = moments.covariance(variant, theta)
+        assert (np.abs(found - brute.covariance(variant, theta)) < MONTE_CARLO * error).all()
+        probes = moments.equations(variant).probes
+        error = probes.std(axis=0, ddof=1) / np.sqrt(600)
+        assert np.abs(probes.mean(axis=0) - brute.S(variant))[0, 0] < MONTE_CARLO * error[0, 0]
