@@ -91,7 +91,7 @@ class Climb:
                 gradient, H, decrement, _, low, high = ascent.problem(at)
                 ascent.record(at, decrement)
                 if decrement < ascent.tol or self._stalled():
-                    after = ascent.escape(at)
+                    after = self._closed(at, gradient, H, last=True) or ascent.escape(at)
                     if after is None:
                         return at, *self._end(decrement)
                 else:
@@ -173,12 +173,20 @@ class Climb:
         else:
             last, charts = first, self._next(first)  # evaluated only where the extrapolation fails
         beyond, length = extrapolated(at.charts, first.charts, charts, self._reach)
-        kept = self._tried(beyond, last.loglik - self.ascent.noise(last.loglik))
+        least = last.loglik - self.ascent.noise(last.loglik)
+        kept = self._tried(beyond, least) or self._recovered(beyond, least)
         if kept is not None:
             self._reach = max(self._reach, 4.0 * length)
             return kept
         self._reach = max(1.5, 0.25 * length)
         return self._if_higher(first, charts) if last is first else last
+
+    def _recovered(self, charts: list[Chart], least: float) -> Point | None:
+        """One update from an extrapolation that lies too low: off a curved ridge, but perhaps far along it."""
+        low = self.ascent.visited[-1]
+        if not np.isfinite(low.loglik):
+            return None
+        return self._tried(self._next(self.ascent.point(charts, low.theta, low.loglik)), least)
 
     # ---- the edge of the cone -------------------------------------------------------------------------------
 
@@ -206,13 +214,17 @@ class Climb:
             start += len(chart.q)
         return out
 
-    def _closed(self, at: Point, gradient: Float, H: Float) -> Point | None:
-        """A point with one variance (an eigenvalue, a correlation) at its bound, where that lies no lower."""
+    def _closed(self, at: Point, gradient: Float, H: Float, last: bool = False) -> Point | None:
+        """A point with one variance (an eigenvalue, a correlation) at its bound, where that lies no lower.
+
+        What was tried in vain waits longer each time; at the end (`last`) all are tried once more.
+        """
+        least = at.loglik - (self.ascent.noise(at.loglik) if last else 0.0)
         for key, charts in self._edges(at, gradient, np.diagonal(H)):
             due, wait = self._patience.get(key, (0, 1))
-            if self.updates < due:
+            if self.updates < due and not last:
                 continue
-            found = self._tried(charts, at.loglik)
+            found = self._tried(charts, least)
             if found is not None:
                 return found
             self._patience[key] = (self.updates + 2 * wait, 2 * wait)

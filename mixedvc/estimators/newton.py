@@ -58,6 +58,7 @@ class Ascent:
     _length: float = 1.0  # of the last step, 1 where it was not damped
     _damping: float = 0.0
     _observed: bool = False  # whether the observed information has taken over
+    _taken_over: float = np.inf  # number of rows when it did
 
     # ---- evaluation -----------------------------------------------------------------------------------------
 
@@ -137,7 +138,8 @@ class Ascent:
         """Damped Newton step (Levenberg-Marquardt) and the decrement; the same point where nothing rises."""
         gradient, H, decrement, q, low, high = self.problem(at)
         self.record(at, decrement)
-        self._observed = self._observed or self._crawls()
+        if not self._observed and self._crawls():
+            self._observed, self._taken_over = True, len(self.rows)
         if decrement < self.tol:
             return at, decrement
         noise = self.noise(at.loglik)
@@ -169,7 +171,12 @@ class Ascent:
         return stayed and np.allclose(self.theta(charts), theta, rtol=1e-9, atol=1e-12 * np.abs(theta).max())
 
     def _flat(self) -> bool:
-        """Whether the last steps moved the criterion by no more than its rounding, and no longer come closer."""
+        """Whether the last steps moved the criterion by no more than its rounding, and no longer come closer.
+
+        Scoring comes closer slowly: it is not judged before the observed information has taken over.
+        """
+        if self.information == "expected" and len(self.rows) < self._taken_over + 5:
+            return False
         last = self.rows[-4:]
         values = [row.loglik for row in last]
         if len(last) < 4 or last[-1].decrement > 1e-7 or last[-1].decrement < 0.3 * last[-2].decrement:
