@@ -195,11 +195,11 @@ def test_labels_of_the_data_handed_in_count_the_rows_dropped(data):
 
 
 def test_groups_stay_whole_and_folds_even(data):
-    spec = mv.model("y ~ x + (1 | id:W)", data, cov={"W": mv.Features(W)})
+    spec = mv.model("y ~ x + (1 | id:W) + (1 | g)", data, cov={"W": mv.Features(W)})
     rng = np.random.default_rng(0)
-    for groups in ("id", data["g"], np.arange(len(data)) // 2):
-        codes = spec.terms[0].codes if isinstance(groups, str) else pd.factorize(np.asarray(groups))[0]
-        folds = make_folds(spec, 4, groups, rng)
+    for groups in ("id", "g", data["w"] > 1, np.arange(len(data)) // 2):
+        codes = pd.factorize(data[groups] if isinstance(groups, str) else np.asarray(groups))[0]
+        folds = make_folds(spec, min(4, len(set(codes))), groups, rng)
         of = np.full(len(data), -1)
         for j, fold in enumerate(folds):
             of[fold.held_out] = j
