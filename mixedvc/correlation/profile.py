@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.optimize import brentq, minimize
 
 from ..design.spec import ModelSpec
 from ..errors import ConvergenceError, NotProvided
@@ -105,6 +104,8 @@ def profile_interval(fit: PointResults, rho: float, se: float, level: float) -> 
 
 def _end(distance: Callable[[float], float], rho: float, se: float, sign: float) -> float:
     """Where `distance` is zero between the estimate and ±1; ±1 where it is below zero there."""
+    from scipy.optimize import brentq
+
     if abs(sign - rho) < _FINE:
         return sign
     near = float(np.tanh(np.arctanh(rho) + sign * 4.0 * se / (1.0 - rho**2))) if np.isfinite(se) else sign
@@ -146,6 +147,8 @@ def _climb(likelihood: Likelihood, path: Path, rho: float) -> float:
 
     Not from another point of the profile: where a variance vanished there, its logarithm would not come back.
     """
+    from scipy.optimize import minimize
+
     q = path.start()
     scale = _whitening(likelihood.at(path.at(rho, q)), path)
     begin = likelihood.at(path.at(rho, q)).loglik

@@ -25,7 +25,7 @@ def tables(seed=1, rho=0.6, h2=(0.6, 0.5), n1=N1, n2=N2, m=M, W=None):
     """Two tables: y with a covariate in one, z with homes in the other."""
     rng = np.random.default_rng([seed, 7])
     W = features(n1, n2, m) if W is None else W
-    G = (W - W.mean(0)) / W.std(0, ddof=1) / np.sqrt(m)
+    G = (W - W.mean(0)) / W.std(0) / np.sqrt(m)
     Sigma = np.array([[h2[0], rho * np.sqrt(h2[0] * h2[1])], [rho * np.sqrt(h2[0] * h2[1]), h2[1]]])
     g = G @ (rng.standard_normal((m, 2)) @ np.linalg.cholesky(Sigma + 1e-12 * np.eye(2)).T)
     noise = rng.standard_normal(n1 + n2)
