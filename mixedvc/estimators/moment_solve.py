@@ -94,6 +94,12 @@ class Problem:
         return np.isin(self.owners, self.free_terms)
 
     @cached_property
+    def _correlations(self) -> Bools:
+        """(n_par,) parameters without a unit: those between two bounds."""
+        bounds = [term.structure.bounds() for term in self.spec.all_terms]
+        return np.concatenate([np.isfinite(upper - lower) for lower, upper in bounds])
+
+    @cached_property
     def given(self) -> Float:
         """(m,) θ of the held terms, zero elsewhere."""
         sigmas = [np.zeros((term.k, term.k)) for term in self.spec.all_terms]
@@ -166,6 +172,7 @@ class Problem:
         J = self.jacobian(par)[:, moves]
         if not self.told and moves.any():
             owner = np.repeat(np.arange(len(self.slices)), [at.stop - at.start for at in self.slices])
+            J = J / np.where(self._correlations, variance, 1.0)[moves]  # as if all were variances: θ has y's unit
             self._check(J.T @ self.S @ J, owner[moves])
         return Solution(self, par, at.theta, bound, converged, "" if converged else message)
 
@@ -353,7 +360,7 @@ def _solve(S: Float, b: Float) -> Float:
 def non_negative(S: Float, q: Float) -> Float:
     """argmax qᵀθ − ½ θᵀSθ over θ ≥ 0, zeros exact; S positive semi-definite, q in its range."""
     scale = 1.0 / np.sqrt(np.maximum(np.diagonal(S), 1e-300))
-    size = float(np.abs(q * scale).max())
+    size = float(np.abs(q * scale).max(initial=0.0))
     if size == 0.0:
         return np.zeros(len(q))
     scaled, right = S * scale[:, None] * scale, q * scale / size

@@ -61,6 +61,23 @@ def with_y(spec: ModelSpec, change: Callable[[Float], Float]) -> ModelSpec:
     return replace(spec, y=np.array(change(np.array(spec.response))), offset=None, source=None)
 
 
+def with_fixed(spec: ModelSpec, change: Float) -> ModelSpec:
+    """Other columns X·`change` of the same fixed effects' space; `change` (p, p) is regular."""
+    return replace(spec, X=np.array(spec.X @ change), source=None)
+
+
+def with_offset(spec: ModelSpec, offset: Float) -> ModelSpec:
+    """The same model with `offset` (n,) added to the response and declared as known."""
+    y = np.array(spec.response + offset)
+    return replace(spec, y=y, offset=np.array(offset), source=None)
+
+
+def with_basis(spec: ModelSpec, term: int, unit: Float) -> ModelSpec:
+    """Effects of one random term in other units: its basis times `unit` (k,); Σ_ab is divided by unit_a unit_b."""
+    new = replace(spec.terms[term], basis=np.array(spec.terms[term].basis * unit))
+    return replace(spec, terms=(*spec.terms[:term], new, *spec.terms[term + 1 :]), source=None)
+
+
 def with_covariance(spec: ModelSpec, term: int, covariance: Any) -> ModelSpec:
     """Another known covariance for one random term, its labels including the term's levels."""
     old = spec.terms[term]
