@@ -46,7 +46,7 @@ def sandwich(
     about = "S^-1 Cov(q) S^-1 for a Gaussian response"
     C, error = (None, None) if by_draws else moments.covariance(variant, omega)
     if C is None or error is not None:
-        C = np.cov(drawn_moments(moments, variant, omega, n_boot, rng))
+        C = np.atleast_2d(np.cov(drawn_moments(moments, variant, omega, n_boot, rng)))
         about += f", Cov(q) from {n_boot} responses drawn from the fitted model ({draw_error(n_boot)})"
     return Sampling("sandwich", centre.par, _symmetric(centre.gain @ C @ centre.gain.T), noise=noise, about=about)
 

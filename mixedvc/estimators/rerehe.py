@@ -179,7 +179,7 @@ class _Subsampling:
         except KeyboardInterrupt:
             return None
         if kind == "sandwich":
-            cov = free.gain @ np.cov(qs.mean(axis=0).T) @ free.gain.T
+            cov = free.gain @ np.atleast_2d(np.cov(qs.mean(axis=0).T)) @ free.gain.T
             about = f"S^-1 Cov(q) S^-1 from {self.o.n_boot} responses drawn from the fitted model "
             about += f"({draw_error(self.o.n_boot)})"
             return Sampling("sandwich", free.par, np.asarray(0.5 * (cov + cov.T)), noise=noise, about=about)

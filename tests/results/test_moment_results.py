@@ -427,6 +427,23 @@ def test_options_and_seed_reach_the_estimator_from_the_command_line(capsys):
     assert capsys.readouterr().out == first
 
 
+@pytest.mark.parametrize("options", [{}, {"trace": "hutchinson"}, {"se": "bootstrap"}, {"se": "jackknife"}])
+@pytest.mark.parametrize("method", ["he", "rehe"])
+def test_a_model_without_random_terms_has_the_residual_variance_of_least_squares(dyestuff, method, options):
+    got = fit("Yield ~ 1", dyestuff, method, **options)
+    variance = dyestuff["Yield"].var(ddof=1)
+    np.testing.assert_allclose(got.estimate.theta, [variance], **OBJECTIVE)
+    assert 0.5 < got.varcomp["se"].iloc[0] / (variance * np.sqrt(2 / 29)) < 2
+    assert "nan" not in words(got)
+
+
+@pytest.mark.parametrize("options", [{}, {"se": "bootstrap"}, {"combine": "mean"}])
+def test_subsampling_needs_no_random_terms_either(dyestuff, options):
+    got = fit("Yield ~ 1", dyestuff, "rerehe", **options)
+    assert 0.8 < got.scale / dyestuff["Yield"].var(ddof=1) < 1.25
+    assert got.varcomp["se"].iloc[0] > 0
+
+
 def test_estimators_are_values(he):
     assert HE(probes=7) == HE(probes=7) != HE(probes=8)
     assert REHE() != HE()
