@@ -117,7 +117,7 @@ class _Blocks:
         s, m = sizes.astype(np.float64), len(spec.index)
         return cost_of(
             setup=(20.0 * m + m * m) * (s**2).sum() + 3e5 * len(np.unique(sizes)),
-            each=2.0 * m * (s**3).sum(),
+            each=0.4 * m * (s**3).sum(),
             memory=8.0 * (m + 3) * (s**2).sum(),
             reason=f"{len(sizes):,} independent blocks of at most {sizes.max():,} rows",
         )

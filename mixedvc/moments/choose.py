@@ -15,15 +15,15 @@ from .base import Moments, moment_kinds
 Trace = Literal["exact", "hutchinson"]
 
 
-def rank_moments(spec: ModelSpec, *, random: bool = False) -> list[Choice]:
-    """Every kind that applies, cheapest first; those that would not fit in memory come last."""
+def rank_moments(spec: ModelSpec, *, random: bool = False, covariance: bool = True) -> list[Choice]:
+    """Every kind that applies, cheapest first, Cov(q) included or not; those beyond the memory come last."""
     found = []
     for name in moment_kinds.names():
         kind = moment_kinds.get(name)
         if kind.random == random and (cost := kind.cost(spec)) is not None:
             found.append(Choice(name, cost.reason, cost))
     free = available_bytes()
-    return sorted(found, key=lambda c: (c.cost.memory > 0.9 * free, c.cost.setup))
+    return sorted(found, key=lambda c: (c.cost.memory > 0.9 * free, c.cost.setup + covariance * c.cost.each))
 
 
 def choose_moments(
@@ -32,6 +32,7 @@ def choose_moments(
     trace: Trace = "exact",
     probes: int = 0,
     rng: np.random.Generator | None = None,
+    covariance: bool = True,
     name: str | None = None,
 ) -> Moments:
     """Second moments of a specification; `.name` and `.reason` say which kind and why.
@@ -45,6 +46,8 @@ def choose_moments(
         Random probes (0: the kind's own number); exact kinds use them where Cov(q) would be too much.
     rng : Generator, optional
         Where probes are drawn from; a fixed seed where None.
+    covariance : bool
+        Whether Cov(q) will be asked for, or S and q alone.
     name : str, optional
         Use this registered kind.
 
@@ -61,7 +64,7 @@ def choose_moments(
             raise MixedVCError(f"the {name!r} kind of second moments does not apply to this model")
         best = Choice(name, cost.reason, cost)
     else:
-        choices = rank_moments(spec, random=trace == "hutchinson")
+        choices = rank_moments(spec, random=trace == "hutchinson", covariance=covariance)
         if not choices:
             raise MixedVCError(
                 f"no second moments are computed of {spec.t} responses together: fit one response at a time "

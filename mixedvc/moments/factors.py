@@ -16,9 +16,9 @@ from ..likelihood.choose import Cost, cost_of
 from ..linalg.memory import require
 from .base import Variant, moment_kinds
 from .exact import OperatorMoments
-from .levels import Levels, at_levels, entries_per_level, entry_work, inner_products, is_low_rank
+from .levels import Levels, at_levels, entries_per_level, entry_work, inner_products, is_low_rank, rank
 from .products import Products
-from .squared import covariance
+from .squared import INEXACT, covariance
 from .squared_levels import level_count, level_covariance
 
 Float = NDArray[np.float64]
@@ -82,7 +82,7 @@ class _Factors:
                 work += pairs * _pair_work(one, two, links, width[i], width[j])
         return cost_of(
             setup=work,
-            each=4.0 * sum(term.k * term.q for term in spec.terms) ** 3.0,
+            each=_covariance_work(spec),
             memory=_memory(spec.terms, width),
             reason=f"{_counted(sum(term.q for term in spec.terms), 'level')} of {_counted(len(spec.terms), 'term')}",
         )
@@ -95,6 +95,16 @@ class _Factors:
             'Use trace="hutchinson", which needs products alone.',
         )
         return FactorMoments(spec, probes=probes, rng=rng)
+
+
+def _covariance_work(spec: ModelSpec) -> float:
+    """Flops of Cov(q) among all levels; as a minute's where probes would have to stand in."""
+    sizes = [term.k * (rank(term) if is_low_rank(term) else term.q) for term in spec.terms]
+    if sum(sizes) > _MOST_LEVELS:
+        return INEXACT
+    sparse = Can.SPARSE | Can.DIAGONAL
+    work = [10.0 * len(spec.index) if term.covariance.can & sparse else 2.0 * sum(sizes) for term in spec.terms]
+    return float(sum(sizes) ** 2 * max(work, default=0.0))
 
 
 def _would_fill(term: Term, n: int) -> bool:

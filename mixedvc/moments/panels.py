@@ -17,7 +17,7 @@ from .base import Variant, moment_kinds
 from .exact import OperatorMoments
 from .levels import entry_work
 from .products import Products
-from .squared import covariance
+from .squared import INEXACT, covariance
 
 Float = NDArray[np.float64]
 _GATHERED_BYTES = 16 * 2**20  # panels that are looked up
@@ -120,7 +120,7 @@ class _Panels:
         n, m = float(spec.n), len(spec.index)
         return cost_of(
             setup=n * n * (0.4 * m * (spec.p + 1) + m * m + sum(map(entry_work, spec.terms))),
-            each=2.0 * n**3 * (m - 1),
+            each=min(0.4 * n**3 * (m - 1), INEXACT),
             memory=2e8,
             reason=f"each kernel is read once, a few of its {spec.n:,} rows at a time",
         )

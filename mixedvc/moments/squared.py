@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 _MOST_CUBED = 2e12  # n³ of a product that is still made
 _BLOCK = 256
+INEXACT = 1e12  # flops at which an exact Cov(q) is valued above one by probes
 
 
 def covariance(

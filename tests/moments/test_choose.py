@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from mixedvc.errors import MixedVCError, OptionError
-from mixedvc.moments import choose_moments, moment_kinds, rank_moments
+from mixedvc.moments import Variant, choose_moments, moment_kinds, rank_moments
 from mixedvc.testing import assemble, kernels, problems
 
 
 def grouped(n, factors, seed=0):
     rng = np.random.default_rng(seed)
-    terms = [assemble.term(name, rng.integers(0, levels, n)) for name, levels in factors.items()]
+    codes = {name: rng.integers(0, given, n) if np.isscalar(given) else given for name, given in factors.items()}
+    terms = [assemble.term(name, code) for name, code in codes.items()]
     return assemble.spec(rng.standard_normal(n), np.ones((n, 1)), terms)
 
 
@@ -38,6 +39,18 @@ def test_families_of_a_stored_kernel_never_meet_the_zeros_between_them():
     ranked = [choice.name for choice in rank_moments(spec)]
     assert ranked[-1] == "panels"
     assert set(ranked[:2]) == {"blocks", "factors"}
+
+
+def test_an_exact_covariance_of_q_counts_where_it_is_asked_for():
+    """9,000 groups of 2: more levels than one matrix among them may have, but small blocks."""
+    spec = grouped(18_000, {"a": np.repeat(np.arange(9_000), 2)})
+    with_it, without = choose_moments(spec), choose_moments(spec, covariance=False)
+    assert {with_it.name, without.name} <= {"blocks", "factors"}
+    assert with_it.covariance(Variant(), np.ones(2))[1] is None
+    ranked = {c.name: c.cost for c in rank_moments(spec)}
+    assert ranked["factors"].each > 1e3 * ranked["blocks"].each
+    cheapest = min(ranked, key=lambda name: ranked[name].setup)
+    assert without.name == cheapest
 
 
 def test_a_named_kind_is_taken_and_an_unknown_one_refused():
