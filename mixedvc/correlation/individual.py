@@ -99,11 +99,16 @@ def genetic_correlation(
     BindError, OptionError, IdentifiabilityError, CovarianceError
         Individuals in both samples or in no covariance, several genetic terms, two unlike covariances, samples that are
         unrelated.
+    NotProvided
+        A profile where there is no likelihood.
 
     Notes
     -----
     The correlation has no standard error where it is estimated at ±1, and no value where a variance is zero (or
     negative, by moments): ``result.notes`` say so. The likelihood-ratio test stays valid at ±1.
+
+    For users of VCM: ``method="he"`` is corr_MoM, with all covariances of the estimates in the error of ρ;
+    ``method="pxem", restricted=False`` is corr_PXEM; `genetic_correlation_from_summary` is corr_ss.
 
     Examples
     --------

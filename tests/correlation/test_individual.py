@@ -95,6 +95,13 @@ def test_every_maximiser_finds_the_same_correlation(name):
     np.testing.assert_allclose(result.test.statistic, want.test.statistic, rtol=1e-6, atol=1e-8)
 
 
+def test_px_em_by_maximum_likelihood_is_the_maximum_of_the_likelihood():
+    result = correlation(method="pxem", restricted=False)
+    want = correlation(method="ml")
+    np.testing.assert_allclose(result.rho.estimate, want.rho.estimate, **PARAMETER)
+    np.testing.assert_allclose(result.test.llf_null, want.test.llf_null, **OBJECTIVE)
+
+
 def by_moments(table, response, fixed, rows):
     """S, q of one sample by itself, A among its rows, M and the response, all formed."""
     W = features()
