@@ -314,6 +314,8 @@ def test_an_interruption_keeps_the_finished_folds(data, monkeypatch, inside):
     kept = cv.fold.isin([1, 2, 3])
     assert_allclose(cv.predictions[kept], whole.predictions[kept], **OBJECTIVE)
     assert cv.predictions[~kept].isna().all()
+    assert_allclose(cv.overall.loc["se"], cv.table[["mse", "r2", "correlation"]].std() / np.sqrt(3), **IDENTITY)
+    assert_allclose(cv.overall.loc["pooled", "mse"], ((cv.observed - cv.predictions)[kept] ** 2).mean(), **IDENTITY)
     assert "INTERRUPTED after 3 of 5 folds" in str(cv)
     done[:] = [1] * 3
     with pytest.raises(KeyboardInterrupt):
