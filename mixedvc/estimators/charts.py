@@ -20,6 +20,7 @@ from ..structures.base import Structure
 
 Float = NDArray[np.float64]
 INF = np.inf
+_ZERO = 1e-14  # a scaled variance on a face that is rounding
 
 
 class Chart(Protocol):
@@ -302,6 +303,8 @@ def face_at(
     R = la.qr(root[order[:rank]].T)[1] if rank else np.zeros((0, 0))
     Q = la.qr(root[order[:rank]].T)[0] if rank else np.zeros((0, 0))
     B = root @ Q if rank else np.zeros((k, 0))
+    if rank < k:  # zero is zero: an effect of next to no variance on this face has none
+        B = np.where((B**2).sum(axis=1, keepdims=True) < _ZERO, 0.0, B)
     signs = np.where(np.diagonal(R) < 0, -1.0, 1.0) if rank else np.ones(0)
     return FaceChart(structure, B * signs, order, drop_below)
 

@@ -24,6 +24,7 @@ from .base import PointEstimate
 from .charts import Chart, FaceChart, FixedChart, face_at
 from .faces import can_turn, turned
 from .newton import Ascent, Point, estimate_from
+from .quadratic import box_step
 from .setup import begin, check_options
 from .squarem import extrapolated
 from .start import Units
@@ -51,8 +52,8 @@ def check_climb(tol: float, max_iter: int, restricted: bool, accelerate: str | N
     check_options(tol, max_iter)
     if not isinstance(restricted, bool):
         raise OptionError(f"restricted={restricted!r}: True (REML) or False (ML)")
-    if accelerate is not None and accelerate not in ACCELERATIONS:
-        raise OptionError(f"accelerate={accelerate!r} is not one of {', '.join(map(repr, ACCELERATIONS))} or None")
+    if accelerate is not None and not (isinstance(accelerate, str) and accelerate in ACCELERATIONS):
+        raise OptionError(f"accelerate={accelerate!r:.60} is not one of {', '.join(map(repr, ACCELERATIONS))} or None")
 
 
 def climb(
@@ -92,6 +93,8 @@ class Climb:
                 ascent.record(at, decrement)
                 if decrement < ascent.tol or self._stalled():
                     after = self._closed(at, gradient, H, last=True) or ascent.escape(at)
+                    if after is None and decrement >= 1e-7:
+                        after = self._off_a_corner(at, box_step(H, gradient, low, high))
                     if after is None:
                         return at, *self._end(decrement)
                 else:
@@ -119,8 +122,9 @@ class Climb:
         if len(last) < 2 * rows:
             return False
         before, after = ([row.decrement for row in part] for part in (last[:rows], last[rows:]))
-        risen = last[-1].loglik - last[0].loglik
-        return min(after) >= 0.9 * min(before) and risen < 10.0 * self.ascent.noise(last[-1].loglik)
+        risen = (last[-1].loglik - last[0].loglik) / self.ascent.noise(last[-1].loglik)
+        # far from the end an iteration may be slow: it has stopped only where it does not move at all
+        return min(after) >= 0.9 * min(before) and risen < (10.0 if after[-1] < 1e-7 else 0.1)
 
     # ---- updates --------------------------------------------------------------------------------------------
 
@@ -202,6 +206,13 @@ class Climb:
             if found is not None:
                 return found
         return None
+
+    def _off_a_corner(self, at: Point, direction: Float) -> Point | None:
+        """A higher point along a joint move of all coordinates: in a corner of several cones none rises by itself."""
+        q = np.concatenate([chart.q for chart in at.charts])
+        return self.ascent.first_higher(
+            at, (self.ascent.moved(at.charts, q + t * direction) for t in (1, 0.3, 0.1, 0.01))
+        )
 
     def _shifted(self, at: Point, j: int, change: float) -> list[Chart]:
         """Charts with the j-th of all coordinates changed."""

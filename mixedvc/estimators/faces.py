@@ -36,15 +36,19 @@ def can_turn(chart: Chart) -> bool:
 
 
 def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) -> dict[int, Chart]:
-    """Charts after a step in the loadings, by term; empty where the residual variance is zero in some row."""
+    """Charts after a step in the loadings, by term.
+
+    Effects that rows without residual variance have keep their loadings: what they add there cannot be made up for.
+    """
     noise = _residual_variance(spec, at.theta)
-    if not noise.min() > 0.0:
-        return {}
+    silent = noise <= 0.0
+    precision = np.where(silent, 0.0, 1.0 / np.where(silent, 1.0, noise))
     out: dict[int, Chart] = {}
     for one in seen:
-        if can_turn(one.chart):
+        free = ~spec.all_terms[one.term].basis[silent].any(axis=0)
+        if can_turn(one.chart) and (free.all() if not isinstance(one.chart, FaceChart) else free.any()):
             L = one.chart.B if isinstance(one.chart, FaceChart) else pivoted_root(one.Sigma)
-            out[one.term] = _step(one, L, _products(spec, units, at, one.term, L, noise))
+            out[one.term] = _step(one, L, _products(spec, units, at, one.term, L, precision), free)
     return out
 
 
@@ -53,23 +57,26 @@ def _residual_variance(spec: ModelSpec, theta: Float) -> Float:
     return np.einsum("na,ab,nb->n", x, Sigma, x)
 
 
-def _products(spec: ModelSpec, units: Units, at: Evaluation, term: int, L: Float, noise: Float) -> Float:
+def _products(spec: ModelSpec, units: Units, at: Evaluation, term: int, L: Float, precision: Float) -> Float:
     """G (k·r, k·r): products of Z_a b̂_c over the rows, in scaled units."""
     t = spec.all_terms[term]
     scale = np.sqrt(units.variance) / units.sizes[term]  # loadings on the user's scale are scale_a L_ac
     b = levels_matmat(t, t.collect(at.Py)) @ (scale[:, None] * L)
     g = (t.basis * scale)[:, :, None] * b[t.codes][:, None, :]
     flat = g.reshape(len(g), -1)
-    return flat.T @ (flat / noise[:, None])
+    return flat.T @ (flat * precision[:, None])
 
 
-def _step(one: Seen, L: Float, G: Float) -> Chart:
+def _step(one: Seen, L: Float, G: Float, free: NDArray[np.bool_]) -> Chart:
     k, r = L.shape
     H = np.kron(one.M, np.eye(r)) + G
     slope = ((one.Q - one.M) @ L).ravel()
     if isinstance(one.chart, FaceChart):
-        move = la.lstsq(H, slope).reshape(k, r)
-        Sigma = (L + move) @ (L + move).T
+        entries = np.repeat(free, r)
+        move = np.zeros(k * r)
+        move[entries] = la.lstsq(H[np.ix_(entries, entries)], slope[entries])
+        L = L + move.reshape(k, r)
+        Sigma = L @ L.T
         return face_at(one.chart.structure, Sigma, 0.0, at_most=r, order=one.chart.order)
     return _resized(one.chart, L, H, slope)
 

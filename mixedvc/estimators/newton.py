@@ -128,7 +128,7 @@ class Ascent:
         for _ in range(12):
             gradient, H, decrement, q, low, high = self.problem(at)
             if decrement < near:
-                return self._moved(at.charts, q + box_step(H, gradient, low, high))
+                return self.moved(at.charts, q + box_step(H, gradient, low, high))
             before, (at, _) = at, self.step(at)
             if at is before:
                 break
@@ -168,7 +168,9 @@ class Ascent:
     def _same(self, charts: list[Chart], pieces: list[Float], theta: Float) -> bool:
         """Whether the charts after a step still mean the θ that was evaluated (no rank dropped, no sd set to zero)."""
         stayed = all(isinstance(c, FaceChart) or np.array_equal(c.q, x) for c, x in zip(charts, pieces, strict=True))
-        return stayed and np.allclose(self.theta(charts), theta, rtol=1e-9, atol=1e-12 * np.abs(theta).max())
+        again = self.theta(charts)
+        near = np.allclose(again, theta, rtol=1e-9, atol=1e-12 * np.abs(theta).max())
+        return stayed and near and np.array_equal(again == 0.0, theta == 0.0)
 
     def _flat(self) -> bool:
         """Whether the last steps moved the criterion by no more than its rounding, and no longer come closer.
@@ -249,7 +251,7 @@ class Ascent:
         q = np.concatenate([chart.q for chart in at.charts])
         lengths = (1.0, -1.0, 0.1, -0.1, 0.01, -0.01)
         points = (self._inside(at, q + length * scale * vectors[:, 0]) for length in lengths)
-        return self.first_higher(at, (self._moved(at.charts, point) for point in points))
+        return self.first_higher(at, (self.moved(at.charts, point) for point in points))
 
     def _reopen(self, at: Point) -> Point | None:
         """A higher point with a zero standard deviation of a patterned Σ opened; None where all lie lower."""
@@ -266,7 +268,8 @@ class Ascent:
             self.reject(theta, value)
         return None
 
-    def _moved(self, charts: list[Chart], q: Float) -> list[Chart]:
+    def moved(self, charts: list[Chart], q: Float) -> list[Chart]:
+        """Charts at other coordinates."""
         return [chart.moved(x) for chart, x in zip(charts, self._split(charts, q), strict=True)]
 
     @staticmethod
@@ -390,7 +393,9 @@ def chart_parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[
         return scale_parameters(structure, chart.par, units, i, up=True), np.zeros(structure.n_par, dtype=bool)
     edge = (chart.q <= chart.lower) | (chart.q >= chart.upper)
     if isinstance(chart, EigenChart) and edge.any():
-        edge = np.array([edge.all(), True])
+        edge = np.array([edge.all(), not edge.all()])
+    elif hasattr(structure, "correlation"):  # of fewer than two effects that vary it is not defined: at no edge
+        edge[-1] = edge[-1] and np.count_nonzero(np.diagonal(Sigma)) > 1
     own = chart.parameters() if isinstance(chart, (SdChart, EigenChart)) else chart.q
     return scale_parameters(structure, own, units, i, up=True), edge
 

@@ -294,6 +294,37 @@ def test_a_turn_lies_on_the_bound_that_it_minimises(reml):
         np.testing.assert_allclose(slope, S @ b @ step, rtol=0, atol=1e-8)
 
 
+def two_samples_without_noise(seed):
+    """Two samples on one kernel, effects of correlation one; samples may have no residual variance."""
+    rng = np.random.default_rng(seed)
+    labels = np.array([f"l{i:02d}" for i in range(14)], dtype=object)
+    W = rng.standard_normal((14, 20))
+    K = W @ W.T / 20
+    u = np.linalg.cholesky(K) @ rng.standard_normal(14)
+    first, second = np.tile(np.arange(7), 2), np.arange(7, 14)
+    code, sample = np.r_[first, second], np.r_[np.zeros(14, int), np.ones(7, int)]
+    y = np.array([1.0, 0.6])[sample] * u[code] + np.array([0.5, 0.0])[sample] * rng.standard_normal(21)
+    term = assemble.term("k", labels[code], basis=np.eye(2)[sample], covariance=kernels.known_dense(K, labels))
+    spec = assemble.spec(y, np.eye(2)[sample], [term])
+    residual = dataclasses.replace(
+        spec.residual, effects=("a", "b"), basis=np.eye(2)[sample], structure=make("diag", 2)
+    )
+    return dataclasses.replace(spec, residual=residual)
+
+
+def test_effects_of_rows_without_noise_are_turned_too():
+    at_a_corner = 0
+    for seed in range(8):
+        spec = two_samples_without_noise(seed)
+        want = fitted(REML(tol=1e-15), spec)
+        at_a_corner += bool(want.at_bound[1] and want.at_bound[3:].any())
+        for name, cls in SLOW.items():
+            got = fitted(cls(), spec)
+            check_consistency(spec, got, f"{seed}, {name}")
+            assert got.loglik > want.loglik - 1e-9, (seed, name, got.loglik - want.loglik, got.message)
+    assert at_a_corner >= 2
+
+
 # ---- starts, held components, ends --------------------------------------------------------------------------------
 
 
