@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mixedvc.errors import MixedVCError, OptionError
-from mixedvc.moments import Variant, choose_moments, moment_kinds, rank_moments
+from mixedvc.moments import choose_moments, moment_kinds, rank_moments
 from mixedvc.testing import assemble, kernels, problems
 
 
@@ -42,15 +42,11 @@ def test_families_of_a_stored_kernel_never_meet_the_zeros_between_them():
 
 
 def test_an_exact_covariance_of_q_counts_where_it_is_asked_for():
-    """9,000 groups of 2: more levels than one matrix among them may have, but small blocks."""
-    spec = grouped(18_000, {"a": np.repeat(np.arange(9_000), 2)})
-    with_it, without = choose_moments(spec), choose_moments(spec, covariance=False)
-    assert {with_it.name, without.name} <= {"blocks", "factors"}
-    assert with_it.covariance(Variant(), np.ones(2))[1] is None
-    ranked = {c.name: c.cost for c in rank_moments(spec)}
-    assert ranked["factors"].each > 1e3 * ranked["blocks"].each
-    cheapest = min(ranked, key=lambda name: ranked[name].setup)
-    assert without.name == cheapest
+    """9,000 groups of 12: more levels than one matrix among them may have, but small blocks."""
+    spec = grouped(108_000, {"a": np.repeat(np.arange(9_000), 12)})
+    assert rank_moments(spec)[0].name == "blocks"
+    assert rank_moments(spec, covariance=False)[0].name == "factors"
+    assert choose_moments(spec, covariance=False).name == "factors"
 
 
 def test_a_named_kind_is_taken_and_an_unknown_one_refused():

@@ -8,8 +8,8 @@ import pytest
 import scipy.sparse as sp
 
 import mixedvc as mv
-from mixedvc.covariance import Precision
-from mixedvc.moments import Variant, choose_moments, moment_kinds
+from mixedvc.covariance import Features, Precision
+from mixedvc.moments import Variant, choose_moments, factors, levels, moment_kinds
 from mixedvc.moments.levels import at_levels
 from mixedvc.testing import assemble, simulate
 from mixedvc.testing.checks import moment_checks
@@ -84,6 +84,24 @@ def test_levels_in_independent_groups_are_met_without_the_zeros_between_them(mak
     A = at_levels(spec.terms[0], spec.terms[0].basis).A
     assert sp.issparse(A)
     assert A.nnz < 0.6 * spec.terms[0].q ** 2
+    assert len(moment_checks(moment_kinds.get("factors"), [spec])) > 30
+
+
+@pytest.mark.parametrize("columns", [512, 2])
+def test_several_sets_of_features_and_slopes_on_them_equal_brute_force(columns, monkeypatch):
+    """Two low ranks, one of them with slopes, and a grouping factor, F in one piece and in many."""
+    monkeypatch.setattr(levels, "_BLOCK", columns)
+    rng = np.random.default_rng(12)
+    labels = [f"i{i:02d}" for i in range(20)]
+    who = np.array(labels, dtype=object)[rng.integers(0, 20, 34)]
+    basis = np.column_stack([np.ones(34), rng.standard_normal(34)])
+    terms = [
+        assemble.term("a", who, covariance=Features(rng.standard_normal((20, 5)), labels), basis=basis),
+        assemble.term("b", who, covariance=Features(rng.standard_normal((20, 7)), labels)),
+        assemble.term("c", rng.integers(0, 6, 34)),
+    ]
+    spec = assemble.spec(rng.standard_normal(34), np.ones((34, 1)), terms, weights=rng.uniform(0.5, 2, 34))
+    assert [level.low_rank for level in factors.FactorMoments(spec).levels] == [True, True, False]
     assert len(moment_checks(moment_kinds.get("factors"), [spec])) > 30
 
 
