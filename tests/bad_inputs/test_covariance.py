@@ -524,7 +524,7 @@ def test_068_constant_features_are_dropped_and_counted():
     with pytest.warns(CovarianceWarning, match=r"1 of 3 features are constant.*column 1;.*by the 2 left"):
         cov = Features(W, ABC)
     G = W[:, [0, 2]]
-    G = (G - G.mean(axis=0)) / G.std(axis=0, ddof=1)
+    G = (G - G.mean(axis=0)) / G.std(axis=0, ddof=0)
     np.testing.assert_allclose(cov.block(), G @ G.T / 2, **IDENTITY)
     with pytest.raises(CovarianceError, match="none of the 2 features varies"):
         Features(np.ones((3, 2)), ABC)
@@ -544,7 +544,7 @@ def test_068_features_of_the_wrong_shape_are_refused():
         Features(np.ones(3), ABC)
     with pytest.raises(CovarianceError, match=r"dense matrix: give W\.toarray"):
         Features(sp.eye_array(3), ABC)
-    with pytest.raises(OptionError, match="standardize must be True, False or 'center', not 'scale'"):
+    with pytest.raises(OptionError, match="standardize must be True, 'sample', 'center' or False, not 'scale'"):
         Features(np.eye(3), ABC, standardize="scale")
 
 
