@@ -25,6 +25,15 @@ def test_variance_interval_is_the_scaled_chi_square(level):
     assert_allclose(high, nu * theta / stats.chi2.ppf(0.5 - level / 2, nu), **OBJECTIVE)
 
 
+def test_a_variance_interval_holds_its_estimate_however_little_the_data_say():
+    theta = np.full(200, 0.02)
+    se = theta * np.geomspace(0.01, 1e4, 200)
+    low, high = intervals.variance_interval(theta, se)
+    assert np.all(low < theta) and np.all(theta < high)
+    assert np.all(np.diff(low) <= 0)
+    assert low[-1] == 0 < low[100]
+
+
 def test_variance_interval_with_very_many_degrees_of_freedom_is_continuous():
     theta = np.array([1.0, 1.0])
     nu = np.array([0.999e6, 1.001e6])
