@@ -129,13 +129,16 @@ def genetic_correlation(
     likelihood ratio, chi-square(1): 11.508, P < 0.001
     """
     level = intervals.check_level(level)
-    if interval not in INTERVALS:
-        raise OptionError(f"interval={interval!r} is not one of {', '.join(map(repr, INTERVALS))}")
+    if not isinstance(interval, str) or interval not in INTERVALS:
+        raise OptionError(f"interval={interval!r:.60} is not one of {', '.join(map(repr, INTERVALS))}")
     for spec in (first, second):
         if not isinstance(spec, ModelSpec):
             raise OptionError(f"genetic_correlation takes two models from mixedvc.model, not a {type(spec).__name__}")
         if spec.source is not None:
             spec.source.check_unchanged()
+    for name, value in (("shared", shared), ("test", test)):
+        if not isinstance(value, bool):
+            raise OptionError(f"{name}={value!r:.60}: True or False is needed")
     terms = _terms(first, second, term)
     how = Joint(terms, _covariance(first, second, terms, cov), _names(first, second, names), shared=shared)
     fit = join(first, second, how).fit(method, **options)
@@ -152,9 +155,9 @@ def genetic_correlation(
 
 
 def _terms(first: ModelSpec, second: ModelSpec, term: str | Sequence[str] | None) -> Pair:
-    given = (term, term) if term is None or isinstance(term, str) else tuple(term)
-    if len(given) != 2:
-        raise OptionError(f"term={term!r}: one name, or one for each of the two models")
+    given = (term, term) if term is None or isinstance(term, str) else term
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise OptionError(f"term={term!r:.60}: one name, or one for each of the two models")
     one, two = (_term(spec, name) for spec, name in zip((first, second), given, strict=True))
     return one, two
 
@@ -176,8 +179,8 @@ def _names(first: ModelSpec, second: ModelSpec, names: Sequence[str] | None) -> 
     if names is None:
         own = (first.y_names[0], second.y_names[0])
         return own if own[0] != own[1] else ("sample 1", "sample 2")
-    if isinstance(names, str) or len(names) != 2:
-        raise OptionError(f"names={names!r}: a name for each of the two samples")
+    if not isinstance(names, tuple | list) or len(names) != 2:
+        raise OptionError(f"names={names!r:.60}: a name for each of the two samples")
     return str(names[0]), str(names[1])
 
 

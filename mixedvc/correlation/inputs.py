@@ -100,6 +100,8 @@ def covariates_of(value: Any, n: int, what: str) -> Float | None:
     except (TypeError, ValueError):
         raise DataError(f"the covariates of {what} are not numeric") from None
     C = C[:, None] if C.ndim == 1 else C
+    if C.ndim != 2:
+        raise DataError(f"the covariates of {what} have shape {C.shape}: a column each, a row for each individual")
     if C.shape[0] != n or not np.isfinite(C).all():
         raise DataError(f"the covariates of {what} are {C.shape[0]} rows for {n} individuals, or hold missing values")
     if len(column_rank(np.column_stack([np.ones(n), C])).kept) < 1 + C.shape[1]:

@@ -63,17 +63,6 @@ class Path:
         J[self.free, 2 + np.arange(len(self.free))] = theta[self.free]
         return J
 
-    def bend(self, theta: Float, score: Float) -> Float:
-        """(2 + f, 2 + f) Σ_j s_j ∂²θ_j/∂q²."""
-        one, cross, two = self.tied
-        out = np.zeros((2 + len(self.free),) * 2)
-        out[:2, :2] = score[cross] * theta[cross]
-        out[0, 0] += 4.0 * score[one] * theta[one]
-        out[1, 1] += 4.0 * score[two] * theta[two]
-        at = 2 + np.arange(len(self.free))
-        out[at, at] = score[self.free] * theta[self.free]
-        return out
-
     def start(self) -> Float:
         """Coordinates of the estimate."""
         one, _, two = self.tied
@@ -172,9 +161,7 @@ def _climb(likelihood: Likelihood, path: Path, rho: float) -> float:
 
 
 def _whitening(evaluation: Evaluation, path: Path) -> Float:
-    """T with TᵀHT = I, H = Jᵀ AI J − Σ_j s_j ∇²θ_j(q), its curvatures counted by their size."""
+    """T with TᵀHT = I, H = Jᵀ AI J; directions that hardly bend count as bending a little."""
     J = path.jacobian(evaluation.theta)
-    H = J.T @ evaluation.average_information @ J - path.bend(evaluation.theta, evaluation.score)
-    values, vectors = la.small_eigh(H)
-    curvature = np.abs(values)
-    return vectors / np.sqrt(np.maximum(curvature, 1e-4 * curvature.max()))
+    values, vectors = la.small_eigh(J.T @ evaluation.average_information @ J)
+    return vectors / np.sqrt(np.maximum(values, 1e-4 * values.max()))

@@ -137,12 +137,13 @@ def genetic_correlation_from_summary(
 
 
 def _check(statistic: str, align: str, names: Sequence[str]) -> None:
-    if statistic not in STATISTICS:
-        raise OptionError(f"statistic={statistic!r} is not one of {', '.join(map(repr, STATISTICS))}")
-    if align not in ("labels", "position"):
-        raise OptionError(f"align={align!r}: choose 'labels' or 'position'")
-    if isinstance(names, str) or len(names) != 2 or names[0] == names[1]:
-        raise OptionError(f"names={names!r}: two different names are needed")
+    if not isinstance(statistic, str) or statistic not in STATISTICS:
+        raise OptionError(f"statistic={statistic!r:.60} is not one of {', '.join(map(repr, STATISTICS))}")
+    if not isinstance(align, str) or align not in ("labels", "position"):
+        raise OptionError(f"align={align!r:.60}: choose 'labels' or 'position'")
+    pair = isinstance(names, tuple | list) and len(names) == 2 and all(isinstance(name, str) for name in names)
+    if not pair or names[0] == names[1]:
+        raise OptionError(f"names={names!r:.60}: two different names are needed")
 
 
 def _pair(value: Any, what: str) -> tuple[Any, Any]:
