@@ -75,7 +75,7 @@ def variance_interval(theta: Float, se: Float, level: float = 0.95) -> tuple[Flo
     """Satterthwaite's chi-square interval [ν θ/χ²_{ν,1−α/2}, ν θ/χ²_{ν,α/2}], ν = 2(θ/se)².
 
     It is what SAS prints for components bounded at zero; the estimate is treated as a scaled χ²_ν (exact for the
-    residual of a balanced design).  NaN where `se` is NaN.  Below about half a degree of freedom (se > 2θ) the formula's
+    residual of a balanced design).  NaN where `se` is NaN.  Where the data say next to nothing (ν below about 0.1) the formula's
     lower limit rises again, in the end above θ: the limit is 0 there.
     """
     theta, se = np.asarray(theta, dtype=float), np.asarray(se, dtype=float)
@@ -83,7 +83,7 @@ def variance_interval(theta: Float, se: Float, level: float = 0.95) -> tuple[Flo
         nu = 2 * (theta / se) ** 2
         # χ²_ν is 2·Gamma(ν/2); beyond 1e6 degrees of freedom the incomplete gamma loses digits: Wilson-Hilferty
         low, high = (_chi2_ratio(nu, q) for q in (0.5 + level / 2, 0.5 - level / 2))
-        turned = _chi2_ratio(1.01 * nu, 0.5 + level / 2) > low
+        turned = (nu < 1.0) & ~(_chi2_ratio(1.01 * nu, 0.5 + level / 2) < low)
         return np.where(turned, 0.0, theta / low), theta / high
 
 

@@ -31,7 +31,7 @@ def test_a_variance_interval_holds_its_estimate_however_little_the_data_say():
     low, high = intervals.variance_interval(theta, se)
     assert np.all(low < theta) and np.all(theta < high)
     assert np.all(np.diff(low) <= 0)
-    assert low[-1] == 0 < low[100]
+    assert low[-1] == 0 < low[80]
 
 
 def test_variance_interval_with_very_many_degrees_of_freedom_is_continuous():
