@@ -38,9 +38,9 @@ class HE:
     trace : "exact" | "hutchinson"
         tr(M V_j M V_k) exactly, or with random probes; their Monte-Carlo error is reported.
     probes : int
-        Random probes of "hutchinson".
+        Random probes of "hutchinson", and of a sandwich whose exact traces would take long.
     n_boot : int
-        Responses drawn by the bootstrap, and by a sandwich with "hutchinson" or one whose exact traces would take long.
+        Responses drawn by the bootstrap.
     n_blocks : int
         Groups of the jackknife.
     fixed : "gls" | "ols"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,9 @@ def fit_moments(
     held = given_parameters(spec, o.fixed_varcomp, "fixed_varcomp")
     variant = Variant(bool(o.projection), o.entries)  # type: ignore[arg-type]
     outer = None if o.outer is None else outer_rows(spec, o.outer)
-    moments = choose_moments(spec, trace=o.trace, probes=int(o.probes), rng=rng)  # type: ignore[arg-type]
+    squared = wanted_se(o) == "sandwich"
+    trace: Any = o.trace
+    moments = choose_moments(spec, trace=trace, probes=int(o.probes), rng=rng, covariance=squared)
     if outer is None and fits_exactly(moments.rows):
         return exact_fit(spec, o.name, shown(o, moments))
     equations = moments.equations(variant, _working(moments, outer))
@@ -78,8 +81,9 @@ def _sampling(
     """The sampling distribution asked for, and what must be said about it."""
     spec, kind = problem.spec, wanted_se(o)
     if kind == "sandwich":
-        omega, by_draws = admissible(spec, solution.theta), o.trace == "hutchinson"
-        return sandwich(moments, variant, free, omega, int(o.n_boot), rng, noise, by_draws=by_draws), ()
+        found = sandwich(moments, variant, free, admissible(spec, solution.theta), noise)
+        why = moments.fallback if o.trace == "exact" else ""  # of probes that nobody asked for
+        return found, (f"{why[0].upper()}{why[1:]}.",) if why else ()
     if kind == "bootstrap":
         solve = partial(_again, problem, constrained)
         omega = admissible(spec, solution.theta)
@@ -108,7 +112,7 @@ def _without(
     variant: Variant, outer: Float | None, held: dict[int, Float], spec: ModelSpec, kept: NDArray[np.intp]
 ) -> Solution:
     """The unconstrained estimate from some of the rows."""
-    moments = choose_moments(spec)
+    moments = choose_moments(spec, covariance=False)
     part = None if outer is None else outer[np.ix_(kept, kept)]
     equations = moments.equations(variant, _working(moments, part))
     return Problem(spec, equations.S, equations.q, held).unconstrained()

@@ -42,19 +42,19 @@ class MomentOptions(Protocol):
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Refuse a word that is not among `allowed`."""
     if not isinstance(value, str) or value not in allowed:
-        raise OptionError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
+        raise OptionError(f"{name}={value!r:.60} is not one of {', '.join(map(repr, allowed))}")
 
 
 def whole(name: str, value: object, least: int, why: str) -> None:
     """Refuse what is no whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise OptionError(f"{name}={value!r}: a whole number of at least {least} is needed, {why}")
+        raise OptionError(f"{name}={value!r:.60}: a whole number of at least {least} is needed, {why}")
 
 
 def yes_or_no(name: str, value: object) -> None:
     """Refuse what is neither True nor False."""
     if not isinstance(value, bool | np.bool_):
-        raise OptionError(f"{name}={value!r}: True or False is needed")
+        raise OptionError(f"{name}={value!r:.60}: True or False is needed")
 
 
 def check_options(o: MomentOptions) -> None:

@@ -27,42 +27,23 @@ _DRAW_BYTES = 64 * 2**20  # of responses drawn at a time
 LEAST_DRAWS = 20  # that an interrupted bootstrap may be judged by
 
 
-def sandwich(
-    moments: Moments,
-    variant: Variant,
-    centre: Solution,
-    omega: Float,
-    n_boot: int,
-    rng: np.random.Generator,
-    noise: Float | None,
-    *,
-    by_draws: bool,
-) -> Sampling:
-    """S⁻¹ Cov(q) S⁻¹ at the variances `omega`, Cov(q) exactly or from q of drawn responses.
-
-    Where Cov(q) would come from random probes, drawn responses are better: their relative error is that of any sample
-    covariance, while S⁻¹ Cov(q) S⁻¹ cancels most of Cov(q) and none of the error of its entries.
-    """
+def sandwich(moments: Moments, variant: Variant, centre: Solution, omega: Float, noise: Float | None) -> Sampling:
+    """S⁻¹ Cov(q) S⁻¹ at the variances `omega`; says how exact it is where Cov(q) comes from random probes."""
+    C, error = moments.covariance(variant, omega)
+    cov = _symmetric(centre.gain @ C @ centre.gain.T)
     about = "S^-1 Cov(q) S^-1 for a Gaussian response"
-    C, error = (None, None) if by_draws else moments.covariance(variant, omega)
-    if C is None or error is not None:
-        C = np.atleast_2d(np.cov(drawn_moments(moments, variant, omega, n_boot, rng)))
-        about += f", Cov(q) from {n_boot} responses drawn from the fitted model ({draw_error(n_boot)})"
-    return Sampling("sandwich", centre.par, _symmetric(centre.gain @ C @ centre.gain.T), noise=noise, about=about)
+    probes = moments.covariance_probes
+    if error is not None and probes is not None:
+        each = np.einsum("ij,bjk,ik->bi", centre.gain, probes, centre.gain)
+        spread, variances = each.std(axis=0, ddof=1) / np.sqrt(len(each)), np.diagonal(cov)
+        share = float(np.max(np.divide(spread, variances, out=np.zeros_like(spread), where=variances > 0)))
+        about += f", Cov(q) by {len(each)} random probes (each standard error within about {max(100 * share, 1):.0f}%)"
+    return Sampling("sandwich", centre.par, cov, noise=noise, about=about)
 
 
 def draw_error(count: int) -> str:
     """How far a standard error from `count` draws may be off, in words."""
     return f"each standard error within about {200.0 / np.sqrt(2.0 * (count - 1)):.0f}%"
-
-
-def drawn_moments(moments: Moments, variant: Variant, omega: Float, count: int, rng: np.random.Generator) -> Float:
-    """(m, count) q of responses drawn from N(0, V(omega))."""
-    spec = moments.spec
-    step = max(1, _DRAW_BYTES // (8 * spec.n))
-    sizes = [min(step, count - start) for start in range(0, count, step)]
-    scale = moments.rows.scale[:, None]
-    return np.hstack([moments.quadratic(variant, draw_responses(spec, omega, rng, c) * scale) for c in sizes])
 
 
 def bootstrap(

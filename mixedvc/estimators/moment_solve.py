@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from ..design.spec import ModelSpec
 from ..errors import IdentifiabilityError
@@ -359,6 +358,8 @@ def _solve(S: Float, b: Float) -> Float:
 
 def non_negative(S: Float, q: Float) -> Float:
     """argmax qᵀθ − ½ θᵀSθ over θ ≥ 0, zeros exact; S positive semi-definite, q in its range."""
+    from scipy.optimize import nnls  # here: the import takes as long as that of everything else
+
     scale = 1.0 / np.sqrt(np.maximum(np.diagonal(S), 1e-300))
     size = float(np.abs(q * scale).max(initial=0.0))
     if size == 0.0:

@@ -84,7 +84,7 @@ class ReREHE:
     def __post_init__(self) -> None:
         number = isinstance(self.ratio, int | float | np.number) and not isinstance(self.ratio, bool)
         if not number or not 0.0 < self.ratio <= 1.0:
-            raise OptionError(f"ratio={self.ratio!r}: a part of the rows, above 0 and at most 1, is needed")
+            raise OptionError(f"ratio={self.ratio!r:.60}: a part of the rows, above 0 and at most 1, is needed")
         whole("n_subsamples", self.n_subsamples, 2, "so that their error can be told")
         whole("n_boot", self.n_boot, 20, "for a standard error that means something")
         one_of("combine", self.combine, ("pooled", "mean", "median"))
@@ -150,7 +150,7 @@ class _Subsampling:
     def _moments(self) -> Iterator[tuple[Rows, Moments]]:
         """Second moments of one subsample after the other; none is kept."""
         for rows in self.subsamples:
-            yield rows, choose_moments(with_own_levels(take_rows(self.spec, rows)))
+            yield rows, choose_moments(with_own_levels(take_rows(self.spec, rows)), covariance=False)
             if self.progress is not None:
                 self.progress.step()
 

@@ -1,5 +1,6 @@
 """Haseman-Elston regression against explicit algebra, closed forms, other software and simulation."""
 
+import re
 import warnings
 
 import numpy as np
@@ -427,6 +428,17 @@ def test_the_noise_of_random_traces_is_the_first_order_change_of_the_solution():
     np.testing.assert_allclose(np.linalg.solve(equations.S, equations.q), got.theta, **OBJECTIVE)
     moved = np.array([np.linalg.solve(equations.S, (S_b - equations.S) @ got.theta) for S_b in equations.probes])
     np.testing.assert_allclose(got.sampling.noise, moved.std(axis=0, ddof=1) / np.sqrt(50), **OBJECTIVE)
+
+
+def test_a_sandwich_by_probes_says_how_exact_it_is():
+    spec = problems.bound("two_kernels")
+    got = fit(spec, trace="hutchinson", probes=200)
+    moments = choose_moments(spec, trace="hutchinson", probes=200, rng=np.random.default_rng(0))
+    S, theta = moments.equations(Variant()).S, admissible(spec, got.theta)
+    exact = np.diag(np.linalg.inv(S) @ BruteMoments(spec).covariance(theta) @ np.linalg.inv(S))
+    stated = float(re.search(r"within about (\d+)%", got.sampling.about).group(1)) / 100
+    assert 0.01 <= stated < 0.5
+    assert (np.abs(np.sqrt(np.diag(got.sampling.cov) / exact) - 1) < 2 * stated).all()  # stated: two errors
 
 
 def test_few_probes_warn_that_the_error_is_theirs():
