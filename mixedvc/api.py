@@ -224,8 +224,9 @@ def compare(
     """
     if not isinstance(spec, ModelSpec):
         raise OptionError(f"compare() takes a specification, mixedvc.model(formula, data), not {type(spec).__name__}")
-    if restricted not in (None, True, False):
-        raise OptionError(f"restricted={restricted!r}: True (REML), False (ML) or None is needed")
+    if restricted is not None and not isinstance(restricted, bool):
+        raise OptionError(f"restricted={restricted!r:.60}: True (REML), False (ML) or None is needed")
+    check_seed(seed)
     chosen = _labelled(methods, restricted)
     fits: dict[str, PointResults] = {}
     errors: dict[str, Exception] = {}
@@ -255,6 +256,13 @@ def _threads(threads: int | None) -> int | None:
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise OptionError(f"threads={threads!r}: a positive whole number is needed")
     return threads
+
+
+def check_seed(seed: int | None) -> None:
+    """Refuse what is no seed."""
+    whole = hasattr(seed, "__index__") and not isinstance(seed, bool)
+    if seed is not None and not (whole and int(seed) >= 0):
+        raise OptionError(f"seed={seed!r:.60}: a whole number, zero or above, or None is needed")
 
 
 def _with_fixed(fixed_varcomp: Mapping[str, Any] | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -325,6 +333,7 @@ def _known(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
 def _run(spec: ModelSpec, estimator: Any, seed: int | None, progress: bool | None) -> PointResults:
     import numpy as np
 
+    check_seed(seed)
     began = time.perf_counter()
     likelihood, reason = None, ""
     if "likelihood" in estimator.needs:

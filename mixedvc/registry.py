@@ -48,6 +48,8 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """The thing called `name`; an unknown name lists the known ones, nearest first."""
+        if not isinstance(name, str):
+            raise OptionError(f"{self.kind}={name!r:.60}: the name of one is needed, as a string")
         if not self._has(name):
             self._load_outside()
         if not self._has(name):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .api import fit_spec
+from .api import check_seed, fit_spec
 from .covariance import Features, Marginal
 from .design.folds import Fold, make_folds
 from .design.spec import ModelSpec, Term
@@ -96,6 +96,9 @@ def cross_validate(
         raise OptionError(f"cross_validate() takes a specification, mixedvc.model(formula, data), not {spec!r:.60}")
     if spec.t != 1:
         raise OptionError(f"cross_validate() predicts one response, the specification has {spec.t}")
+    check_seed(seed)
+    if not isinstance(restandardize, bool):
+        raise OptionError(f"restandardize={restandardize!r:.60}: True or False is needed")
     if isinstance(method, str):
         estimators.get(method)  # an unknown name is refused before anything else is done
     if spec.source is not None:

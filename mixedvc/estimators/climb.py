@@ -51,7 +51,7 @@ def check_climb(tol: float, max_iter: int, restricted: bool, accelerate: str | N
     """Refuse what is no option of these iterations."""
     check_options(tol, max_iter)
     if not isinstance(restricted, bool):
-        raise OptionError(f"restricted={restricted!r}: True (REML) or False (ML)")
+        raise OptionError(f"restricted={restricted!r:.60}: True (REML) or False (ML)")
     if accelerate is not None and not (isinstance(accelerate, str) and accelerate in ACCELERATIONS):
         raise OptionError(f"accelerate={accelerate!r:.60} is not one of {', '.join(map(repr, ACCELERATIONS))} or None")
 

@@ -57,7 +57,7 @@ class Fisher:
     def __post_init__(self) -> None:
         check_options(self.tol, self.max_iter)
         if not isinstance(self.restricted, bool):
-            raise OptionError(f"restricted={self.restricted!r}: True (REML) or False (ML)")
+            raise OptionError(f"restricted={self.restricted!r:.60}: True (REML) or False (ML)")
 
     def fit(
         self,

@@ -42,9 +42,9 @@ def _parameters(term: Term, value: Any, what: str) -> Float:
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise OptionError(f"{what} is not numeric: {value!r}") from None
+        raise OptionError(f"{what} is not numeric: {value!r:.60}") from None
     if not np.isfinite(array).all():
-        raise OptionError(f"{what} is not finite: {value!r}")
+        raise OptionError(f"{what} is not finite: {value!r:.60}")
     if array.ndim == 0 and k == 1:
         array = array.reshape(1, 1)
     if array.shape == (k, k):

@@ -68,9 +68,9 @@ def begin(
 def check_options(tol: float, max_iter: int) -> None:
     """Refuse a tolerance that is not positive and a number of iterations below one."""
     if not (isinstance(tol, (int, float)) and tol > 0 and np.isfinite(tol)):
-        raise OptionError(f"tol={tol!r}: a positive number is needed")
+        raise OptionError(f"tol={tol!r:.60}: a positive number is needed")
     if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)) or max_iter < 1:
-        raise OptionError(f"max_iter={max_iter!r}: at least one iteration is needed")
+        raise OptionError(f"max_iter={max_iter!r:.60}: at least one iteration is needed")
 
 
 def _variance(spec: ModelSpec, moments: tuple[Float, Float]) -> tuple[float, bool]:

@@ -343,3 +343,17 @@ def test_an_estimate_beside_the_maximum_is_caught(problem, check):
     beside = dataclasses.replace(estimate, par=par, theta=theta, loglik=loglik)
     with pytest.raises(AssertionError, match=r"gradient|higher nearby|should be smaller"):
         check(spec, beside, problem)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_em_divides_by_the_rank_of_features_not_by_their_individuals(reml):
+    """θ + θ²(quad − trace)/rank(ZAZᵀ): by fewer it may fall, by more it crawls."""
+    spec = problems.bound("features")
+    theta = thetas.points(spec)["inside"]
+    at = Brute(spec, reml).at(theta)
+    rank = np.linalg.matrix_rank(at.model.patterns[0])
+    assert rank < spec.terms[0].q
+    want = theta + theta**2 * (at.quad - at.trace) / np.array([rank, spec.n])
+    with quiet():
+        after = made("em", reml, accelerate=None, max_iter=1, start=given_at(spec, theta)).fit(spec)
+    np.testing.assert_allclose(after.theta, want, **OBJECTIVE)

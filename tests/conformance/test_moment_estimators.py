@@ -255,6 +255,14 @@ def test_random_traces_come_near_the_exact_ones_as_their_error_says():
     assert 0.6 < np.std(z) < 1.5
 
 
+def test_the_stated_error_of_subsampling_is_the_spread_over_seeds():
+    spec, options = assemble.one_way(20, 3, seed=2), {"ratio": 0.5, "n_subsamples": 8, "se": "sandwich", "n_boot": 20}
+    found = [ReREHE(**options).fit(spec, rng=np.random.default_rng(seed)) for seed in range(24)]
+    spread = np.std([e.theta for e in found], axis=0, ddof=1)
+    stated = np.mean([e.sampling.noise for e in found], axis=0)
+    np.testing.assert_allclose(stated, spread, rtol=4 / np.sqrt(2 * 23), atol=0)
+
+
 def test_a_singular_moment_fit_warns_and_names_the_term():
     with pytest.warns(BoundaryWarning, match="singular.* g"):
         REHE().fit(conformance.zero_between_groups())
