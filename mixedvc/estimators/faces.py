@@ -45,7 +45,7 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
     precision = np.where(silent, 0.0, 1.0 / np.where(silent, 1.0, noise))
     out: dict[int, Chart] = {}
     for one in seen:
-        free = ~spec.all_terms[one.term].basis[silent].any(axis=0)
+        free = np.asarray(~spec.all_terms[one.term].basis[silent].any(axis=0))
         if can_turn(one.chart) and (free.all() if not isinstance(one.chart, FaceChart) else free.any()):
             L = one.chart.B if isinstance(one.chart, FaceChart) else pivoted_root(one.Sigma)
             out[one.term] = _step(one, L, _products(spec, units, at, one.term, L, precision), free)
