@@ -117,7 +117,10 @@ def test_text_html_and_latex_hold_the_same(he, rehe, outer):
 
 
 def test_without_errors_the_summary_says_so_and_tests_are_normal(dyestuff):
-    text = words(fit("Yield ~ 1 + (1 | Batch)", dyestuff, se="none"))
+    got = fit("Yield ~ 1 + (1 | Batch)", dyestuff, se="none")
+    text = words(got)
+    assert np.isinf(got.df_fixed()).all()
+    assert np.isfinite(got.pvalues).all()
     assert "Standard errors of variances: none (se='none')" in text
     assert "Tests of fixed effects are normal" in text
     assert "nan" not in text
@@ -255,6 +258,21 @@ def test_the_delta_method_uses_the_sandwich(he):
     S = he.cov_varcomp().to_numpy()
     total = he.derived(lambda v: v["Batch"] + v["Residual"])
     np.testing.assert_allclose(total.se, np.sqrt(S.sum()), **PARAMETER)
+
+
+def test_a_parameter_that_does_not_move_has_no_standard_error(he):
+    still = replace(he.estimate.sampling, cov=np.diag([0.0, 2.0]))
+    got = replace(he, estimate=replace(he.estimate, sampling=still))
+    np.testing.assert_array_equal(np.isnan(got.varcomp["se"]), [True, False])
+
+
+def test_the_reliability_of_an_effect_without_variance_is_not_a_number():
+    spec = problems.bound("families")
+    got = spec.fit("he")
+    assert got.estimate.theta[1] < 0
+    assert (got.pev["home"].to_numpy() == 0).all()
+    assert got.reliability["home"].isna().all().all()
+    assert (got.reliability["person"] < 1).all().all()
 
 
 def test_tidy_and_glance_hold_what_can_be_said(he, rehe):
