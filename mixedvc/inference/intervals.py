@@ -75,8 +75,8 @@ def variance_interval(theta: Float, se: Float, level: float = 0.95) -> tuple[Flo
     """Satterthwaite's chi-square interval [ν θ/χ²_{ν,1−α/2}, ν θ/χ²_{ν,α/2}], ν = 2(θ/se)².
 
     It is what SAS prints for components bounded at zero; the estimate is treated as a scaled χ²_ν (exact for the
-    residual of a balanced design).  NaN where `se` is NaN.  Where the data say next to nothing (ν below about 0.1) the formula's
-    lower limit rises again, in the end above θ: the limit is 0 there.
+    residual of a balanced design).  NaN where `se` is NaN.  Where the data say next to nothing (ν below about 0.1) the
+    formula's lower limit rises again, in the end above θ: the limit is 0 there.
     """
     theta, se = np.asarray(theta, dtype=float), np.asarray(se, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
