@@ -18,7 +18,7 @@ from mixedvc.estimators.surrogate import effects_met, look, lowered
 from mixedvc.likelihood import choose
 from mixedvc.structures import make
 from mixedvc.testing import assemble, kernels, problems
-from mixedvc.testing.brute import Brute
+from mixedvc.testing.brute import Brute, design_matrix
 from mixedvc.testing.optimum import check_consistency, check_optimum, quiet
 
 from ..tolerances import COMPONENT, IDENTITY, OBJECTIVE
@@ -284,6 +284,14 @@ def test_a_turn_lies_on_the_bound_that_it_minimises(reml):
         return likelihood.at(
             spec.theta([units.up(0, np.outer(c, c)), units.up(1, charts[1].sigma(charts[1].q))])
         ).loglik
+
+    # the minimum of the bound, from explicit designs: (M + G)(B − b) = (Q − M) b
+    scale = np.sqrt(units.variance) / units.sizes[0]
+    Z = [design_matrix(spec.terms[0], a) for a in range(2)]
+    effects = sum(scale[a] * b[a] * Z[a].T @ at.Py for a in range(2))
+    g = np.column_stack([scale[a] * Z[a] @ effects for a in range(2)])
+    move = np.linalg.solve(seen[0].M + g.T @ g / theta[-1], (seen[0].Q - seen[0].M) @ b)
+    np.testing.assert_allclose(B, b + move, rtol=1e-9, atol=0)
 
     # the bound: ℓ(b) + slope·(c − b) − ½ (c − b)ᵀ H (c − b) ≤ ℓ(c), its maximum at B
     S = seen[0].Q - seen[0].M
