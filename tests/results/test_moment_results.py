@@ -179,6 +179,12 @@ def test_moments_that_are_as_good_as_reml_are_not_called_far(he):
     assert "Far from REML" not in words(sleep)
 
 
+def test_a_jackknife_that_asks_less_of_the_data_is_not_called_inefficient():
+    got = fit("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"), se="jackknife")
+    assert got.varcomp["se"].iloc[-1] > 2 * 77.2  # of the residual, by the information
+    assert "Far from REML" not in words(got)
+
+
 def test_the_note_compares_with_the_restricted_likelihood_at_the_same_variances():
     """A kernel with few large eigenvalues: numbers of the note from explicit algebra."""
     rng = np.random.default_rng(6)
