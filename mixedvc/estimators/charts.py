@@ -8,7 +8,7 @@ unstructured block moves on a face: Σ = B Bᵀ with B lower trapezoidal of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -346,6 +346,16 @@ class FixedChart:
 
     def moved(self, q: Float) -> FixedChart:
         return self
+
+
+def unmoved(chart: Any, q: Float) -> Chart:
+    """The chart at q with every rank and standard deviation it has, however small."""
+    if isinstance(chart, FixedChart):
+        return chart
+    if isinstance(chart, FaceChart):
+        face = face_at(chart.structure, chart.sigma(q), 0.0, at_most=chart.rank)
+        return replace(face, drop_below=chart.drop_below)
+    return replace(chart, q=q)
 
 
 def chart_for(structure: Structure, Sigma: Float) -> Chart:

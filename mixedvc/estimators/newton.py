@@ -20,7 +20,7 @@ from ..likelihood.base import Likelihood
 from ..linalg import dense as la
 from ..progress import Progress
 from .base import PointEstimate, TraceRow
-from .charts import Chart, EigenChart, FaceChart, FixedChart, SdChart
+from .charts import Chart, EigenChart, FaceChart, FixedChart, SdChart, unmoved
 from .quadratic import box_step
 from .start import Units
 
@@ -156,14 +156,26 @@ class Ascent:
                 self._length = 1.0 / (1.0 + self._damping)
                 # below the rounding of ℓ a step cannot be judged, and needs no damping
                 self._ease((value - at.loglik) / promised if promised > 100 * noise else 1.0, attempt)
-                pieces = self._split(at.charts, q + direction)
-                charts = [c.moved(x) for c, x in zip(at.charts, pieces, strict=True)]
-                kept = self._same(charts, pieces, theta)
-                return self.point(charts, *((theta, value) if kept else ())), decrement
+                return self._after(at, self._split(at.charts, q + direction), theta, value), decrement
             self.reject(theta, value)
             self._damping = max(4.0 * self._damping, 0.25)
         self._damping = 0.0
         return at, decrement
+
+    def _after(self, at: Point, pieces: list[Float], theta: Float, value: float) -> Point:
+        """The point of a step that was accepted.
+
+        A chart may give up a small eigenvalue or standard deviation on the way; not where the criterion falls by that.
+        """
+        charts = [c.moved(x) for c, x in zip(at.charts, pieces, strict=True)]
+        if self._same(charts, pieces, theta):
+            return self.point(charts, theta, value)
+        smaller = self.theta(charts)
+        lower = self.loglik(smaller)
+        if lower >= at.loglik - self.noise(at.loglik):
+            return self.point(charts, smaller, lower)
+        self.reject(smaller, lower)
+        return self.point([unmoved(c, x) for c, x in zip(at.charts, pieces, strict=True)], theta, value)
 
     def _same(self, charts: list[Chart], pieces: list[Float], theta: Float) -> bool:
         """Whether the charts after a step still mean the θ that was evaluated (no rank dropped, no sd set to zero)."""

@@ -45,7 +45,7 @@ class REML:
     Gilmour, Thompson & Cullis (1995) Biometrics 51:1440; the cone Σ ⪰ 0 is handled as docs/math.md says.
     """
 
-    tol: float = 5e-12
+    tol: float = 1e-13
     max_iter: int = 100
     fixed_varcomp: Mapping[str, Any] | None = None
     start: Mapping[str, Any] | None = None
@@ -76,7 +76,7 @@ class REML:
 class ML:
     """Maximum likelihood by average-information Newton steps; the options are those of `REML`."""
 
-    tol: float = 5e-12
+    tol: float = 1e-13
     max_iter: int = 100
     fixed_varcomp: Mapping[str, Any] | None = None
     start: Mapping[str, Any] | None = None

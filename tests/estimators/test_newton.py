@@ -1,16 +1,20 @@
 """The average-information Newton ascent: its trace, its charts, its quadratic step."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import mixedvc as mv
 from mixedvc.estimators import ML, REML
-from mixedvc.estimators.charts import BoxChart, EigenChart, FaceChart, SdChart, chart_for, face_at
+from mixedvc.estimators.charts import BoxChart, EigenChart, FaceChart, SdChart, box_chart, chart_for, face_at
+from mixedvc.estimators.newton import Ascent
 from mixedvc.estimators.quadratic import box_step
+from mixedvc.estimators.start import units_of
 from mixedvc.likelihood import choose
 from mixedvc.likelihood import dense as dense_module
 from mixedvc.structures import make
-from mixedvc.testing import assemble
+from mixedvc.testing import assemble, problems
 
 from ..tolerances import COMPONENT, IDENTITY, OBJECTIVE, PARAMETER
 
@@ -226,3 +230,22 @@ def test_an_interrupted_fit_keeps_what_it_has():
     assert not fit.converged
     np.testing.assert_allclose(fit.loglik, likelihood.at(fit.theta).loglik, **OBJECTIVE)
     assert fit.loglik > fit.trace[0].loglik
+
+
+def test_a_rank_is_not_given_up_where_the_criterion_falls_by_it():
+    spec = problems.bound("slopes")
+    likelihood = choose(spec)[0]
+    units = units_of(spec, float(np.var(spec.y)))
+    ascent = Ascent(spec, likelihood, units, tol=1e-12, max_iter=10)
+    Sigma, residual = (units.down(i, S) for i, S in enumerate(spec.sigmas(REML().fit(spec).theta)))
+    inside = face_at(spec.terms[0].structure, Sigma, 0.0)
+    eager = dataclasses.replace(inside, drop_below=float(np.linalg.eigvalsh(Sigma).mean()))
+    charts = [eager, box_chart(spec.residual.structure, residual.ravel())]
+    at = ascent.point(charts)
+    after = ascent._after(at, [chart.q for chart in charts], at.theta, at.loglik)
+    assert inside.rank == 2 and eager.moved(eager.q).rank == 1
+    assert after.charts[0].rank == 2
+    np.testing.assert_allclose(after.theta, at.theta, rtol=1e-10, atol=0)
+    assert after.loglik == at.loglik
+    refused = [row for row in ascent.visited if not row.accepted]
+    assert len(refused) == 1 and refused[0].loglik < at.loglik
