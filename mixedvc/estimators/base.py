@@ -109,6 +109,8 @@ class Estimator(Protocol):
 
     One that needs a likelihood says with `restricted` (a class variable or a field) which: REML (True) or ML (False),
     and with `purpose` (a class variable, "fit" where it has none) how often it will evaluate it: `likelihood.choose`.
+    A class variable `title` is how summaries name the method ("PX-EM"; empty where the criterion's name says it all);
+    `name` where it has none.
     """
 
     name: ClassVar[str]

@@ -55,6 +55,7 @@ class EM:
     likelihood: str | None = None
 
     name: ClassVar[str] = "em"
+    title: ClassVar[str] = "EM"
     purpose: ClassVar[Purpose] = "iterate"
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
     provides: ClassVar[frozenset[str]] = frozenset({"loglik", "theta", "beta", "blup"})

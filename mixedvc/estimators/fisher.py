@@ -51,6 +51,7 @@ class Fisher:
     likelihood: str | None = None
 
     name: ClassVar[str] = "fisher"
+    title: ClassVar[str] = "Fisher scoring"
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
     provides: ClassVar[frozenset[str]] = frozenset({"loglik", "theta", "beta", "blup"})
 

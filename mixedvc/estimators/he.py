@@ -76,6 +76,7 @@ class HE:
     fixed_varcomp: Mapping[str, Any] | None = None
 
     name: ClassVar[str] = "he"
+    title: ClassVar[str] = "Haseman-Elston regression"
     needs: ClassVar[frozenset[str]] = frozenset({"moments"})
     provides: ClassVar[frozenset[str]] = frozenset({"theta", "beta", "blup"})
 

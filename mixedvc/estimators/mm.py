@@ -55,6 +55,7 @@ class MM:
     likelihood: str | None = None
 
     name: ClassVar[str] = "mm"
+    title: ClassVar[str] = "MM"
     purpose: ClassVar[Purpose] = "iterate"
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
     provides: ClassVar[frozenset[str]] = frozenset({"loglik", "theta", "beta", "blup"})

@@ -62,6 +62,7 @@ class PXEM:
     likelihood: str | None = None
 
     name: ClassVar[str] = "pxem"
+    title: ClassVar[str] = "PX-EM"
     purpose: ClassVar[Purpose] = "iterate"
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
     provides: ClassVar[frozenset[str]] = frozenset({"loglik", "theta", "beta", "blup"})

@@ -42,6 +42,7 @@ class REHE:
     fixed_varcomp: Mapping[str, Any] | None = None
 
     name: ClassVar[str] = "rehe"
+    title: ClassVar[str] = "restricted Haseman-Elston regression"
     needs: ClassVar[frozenset[str]] = frozenset({"moments"})
     provides: ClassVar[frozenset[str]] = frozenset({"theta", "beta", "blup"})
 

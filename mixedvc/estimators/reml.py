@@ -52,6 +52,7 @@ class REML:
     likelihood: str | None = None
 
     name: ClassVar[str] = "reml"
+    title: ClassVar[str] = ""
     restricted: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
     provides: ClassVar[frozenset[str]] = _PROVIDES
@@ -83,6 +84,7 @@ class ML:
     likelihood: str | None = None
 
     name: ClassVar[str] = "ml"
+    title: ClassVar[str] = ""
     restricted: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood"})
     provides: ClassVar[frozenset[str]] = _PROVIDES

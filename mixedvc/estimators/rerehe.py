@@ -78,6 +78,7 @@ class ReREHE:
     fixed_varcomp: Mapping[str, Any] | None = None
 
     name: ClassVar[str] = "rerehe"
+    title: ClassVar[str] = "resampled restricted Haseman-Elston regression"
     needs: ClassVar[frozenset[str]] = frozenset({"moments", "draws"})
     provides: ClassVar[frozenset[str]] = frozenset({"theta", "beta", "blup"})
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..design.spec import ModelSpec
+from ..estimators.base import estimators
 from ..inference import intervals
 from ..inference.parameters import Parameter, parameters
 from .notes import notes
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
     from .point import PointResults
 
 INTERCEPT = ("Intercept", "(Intercept)")
-_METHODS = {
-    "he": "Haseman-Elston regression",
-    "rehe": "restricted Haseman-Elston regression",
-    "rerehe": "resampled restricted Haseman-Elston regression",
-    "reml": "REML",
-    "ml": "maximum likelihood",
-}
 
 
 @dataclass(frozen=True)
@@ -81,11 +75,21 @@ def summary_table(
 def title(fit: PointResults) -> str:
     """What was fitted, and how."""
     model = "Linear mixed model" if fit.spec.terms else "Linear model"
-    how = _METHODS.get(fit.method, fit.method)
+    how = _how(fit)
     if fit.estimate.fixed.all():
         criterion = f" ({how} criterion)" if fit.estimate.loglik is not None else ""
         return f"{model} at given variance components{criterion}"
     return f"{model} fitted by {how}"
+
+
+def _how(fit: PointResults) -> str:
+    """The criterion and the way to its maximum, or what else was solved."""
+    method = fit.estimator or (estimators.get(fit.method) if fit.method in estimators else None)
+    words = getattr(method, "title", fit.method)
+    if fit.estimate.loglik is None or not hasattr(method, "title"):
+        return str(words)
+    criterion = "REML" if fit.estimate.reml else "maximum likelihood"
+    return f"{criterion} ({words})" if words else criterion
 
 
 def header(fit: PointResults) -> tuple[tuple[tuple[str, str], tuple[str, str]], ...]:

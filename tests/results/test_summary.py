@@ -256,3 +256,20 @@ def test_a_variance_that_the_data_hardly_inform_is_named():
     assert fit.varcomp["se"].iloc[1] > fit.varcomp["variance"].iloc[1]
     assert "hardly inform Residual" in " ".join(str(fit.summary()).split())
     assert "hardly inform" not in str(mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff")).summary())
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        ("reml", {}, "fitted by REML"),
+        ("ml", {}, "fitted by maximum likelihood"),
+        ("pxem", {}, "fitted by REML (PX-EM)"),
+        ("mm", {"restricted": False}, "fitted by maximum likelihood (MM)"),
+        ("fisher", {}, "fitted by REML (Fisher scoring)"),
+        ("mom", {}, "fitted by Haseman-Elston regression"),
+    ],
+)
+def test_the_title_names_the_criterion_and_the_way_to_it(method, options, words):
+    spec = mv.model("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"))
+    title = str(spec.fit(method, **options).summary()).splitlines()[1]
+    assert title.strip().endswith(words)
