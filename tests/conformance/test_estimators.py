@@ -280,7 +280,7 @@ def test_random_models_reach_their_maximum(name, reml):
 @pytest.mark.slow
 @maximisers
 def test_many_random_models_reach_their_maximum(name, reml):
-    assert reaches(name, reml, range(100, 700 if name in ("reml", "ml", "fisher") else 250)) == []
+    assert reaches(name, reml, range(100, 400 if name in ("reml", "ml", "fisher") else 140)) == []
 
 
 SINGULAR = {
