@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import CovarianceError, OptionError
 from ..linalg.memory import require
+from ..linalg.products import add_gram, mirror_lower
 from . import checks
 from .base import Array, Can, Covariance, Positions, covariances
 from .common import as_rows, bit_sums, dense_logdet, digest, is_everything
@@ -203,9 +204,10 @@ class Features:
 
     def _square(self, rows: Positions) -> Float:
         distinct, back = np.unique(rows, return_inverse=True)
-        out = np.zeros((len(distinct), len(distinct)))
+        out = np.zeros((len(distinct), len(distinct)), order="F")
         for _, G in self.chunks(distinct):
-            out += G @ G.T  # numpy sees the transpose and takes half the work
+            out = add_gram(out, G)
+        mirror_lower(out)
         if len(distinct) == len(rows) and np.array_equal(distinct, rows):
             return out
         return out[np.ix_(back, back)]

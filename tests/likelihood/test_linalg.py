@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mixedvc.linalg import dense as la
+from mixedvc.linalg import products
 
 from ..tolerances import OBJECTIVE
 
@@ -42,3 +43,14 @@ def test_an_indefinite_matrix_names_the_minor(n):
     A[2, 2] = -1.0
     with pytest.raises(la.NotPositiveDefinite, match="leading minor of order 3 is not positive"):
         la.cholesky(A)
+
+
+@pytest.mark.parametrize("n", [1, 5, 256, 300, 600])
+def test_a_gram_matrix_of_chunks_is_that_of_the_whole(n):
+    rng = np.random.default_rng(n)
+    G = rng.standard_normal((n, 40))
+    total = np.zeros((n, n), order="F")
+    for part in (slice(0, 17), slice(17, 18), slice(18, 40)):
+        total = products.add_gram(total, np.ascontiguousarray(G[:, part]))
+    products.mirror_lower(total)
+    np.testing.assert_allclose(total, G @ G.T, rtol=1e-12, atol=1e-12)
