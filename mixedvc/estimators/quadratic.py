@@ -19,6 +19,10 @@ def box_step(H: Float, g: Float, low: Float, high: Float) -> Float:
     n = len(g)
     d = np.zeros(n)
     held = ((low >= 0.0) & (g <= 0.0)) | ((high <= 0.0) & (g >= 0.0))
+    if n and not held.any():
+        free_step = la.small_solve(H, g)
+        if ((low <= free_step) & (free_step <= high)).all():  # mostly: nothing in the way
+            return free_step
     for _ in range(8 * n + 8):
         free = ~held
         target = d.copy()

@@ -154,7 +154,7 @@ class GaussianEvaluation:
     @cached_property
     def _HVH(self) -> Float:
         """(m, p, p) QᵀV⁻¹V_jV⁻¹Q."""
-        return np.einsum("np,jnq->jpq", self._solved[0], self._VH, optimize=True)
+        return self._solved[0].T @ self._VH
 
     @cached_property
     def trace(self) -> Float:
