@@ -228,6 +228,11 @@ class ModelSpec:
         """Linear parameters from every term's Σ; the inverse of `sigmas`."""
         return np.array([sigmas[w.term][w.a, w.b] for w in self.index])
 
+    def residual_variances(self, theta: Float) -> Float:
+        """(n,) Var(e_i) = b_iᵀ Σ_e b_i, b_i the residual's effects in row i (weight^-½, in its own sample's column)."""
+        B = self.residual.basis
+        return np.einsum("na,ab,nb->n", B, self.sigmas(theta)[-1], B)
+
     def explain(self) -> str:
         """How the formula was read, in words: response, fixed columns, each random term, rows dropped."""
         from .explain import explain

@@ -25,7 +25,7 @@ from .charts import Chart, FaceChart, FixedChart, face_at
 from .faces import can_turn, turned
 from .newton import Ascent, Point, estimate_from
 from .quadratic import box_step
-from .setup import begin, check_options
+from .setup import begin, check_options, check_restricted
 from .squarem import extrapolated
 from .start import Units
 from .surrogate import Seen, effects_met, look
@@ -50,8 +50,7 @@ Update = Callable[[Whole], Mapping[int, Chart]]  # the next chart of every free 
 def check_climb(tol: float, max_iter: int, restricted: bool, accelerate: str | None) -> None:
     """Refuse what is no option of these iterations."""
     check_options(tol, max_iter)
-    if not isinstance(restricted, bool):
-        raise OptionError(f"restricted={restricted!r:.60}: True (REML) or False (ML)")
+    check_restricted(restricted)
     if accelerate is not None and not (isinstance(accelerate, str) and accelerate in ACCELERATIONS):
         raise OptionError(f"accelerate={accelerate!r:.60} is not one of {', '.join(map(repr, ACCELERATIONS))} or None")
 

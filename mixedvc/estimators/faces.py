@@ -40,7 +40,7 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
 
     Effects that rows without residual variance have keep their loadings: what they add there cannot be made up for.
     """
-    noise = _residual_variance(spec, at.theta)
+    noise = spec.residual_variances(at.theta)
     silent = noise <= 0.0
     precision = np.where(silent, 0.0, 1.0 / np.where(silent, 1.0, noise))
     out: dict[int, Chart] = {}
@@ -50,11 +50,6 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
             L = one.chart.B if isinstance(one.chart, FaceChart) else pivoted_root(one.Sigma)
             out[one.term] = _step(one, L, _products(spec, units, at, one.term, L, precision), free)
     return out
-
-
-def _residual_variance(spec: ModelSpec, theta: Float) -> Float:
-    x, Sigma = spec.residual.basis, spec.sigmas(theta)[-1]
-    return np.einsum("na,ab,nb->n", x, Sigma, x)
 
 
 def _products(spec: ModelSpec, units: Units, at: Evaluation, term: int, L: Float, precision: Float) -> Float:

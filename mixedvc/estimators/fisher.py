@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..design.spec import ModelSpec
-from ..errors import OptionError
 from ..likelihood.base import Likelihood
 from ..progress import Progress
 from .base import PointEstimate, estimators
 from .newton import Ascent, estimate_from
-from .setup import begin, check_options
+from .setup import begin, check_options, check_restricted
 
 
 @estimators.register("fisher")
@@ -57,8 +56,7 @@ class Fisher:
 
     def __post_init__(self) -> None:
         check_options(self.tol, self.max_iter)
-        if not isinstance(self.restricted, bool):
-            raise OptionError(f"restricted={self.restricted!r:.60}: True (REML) or False (ML)")
+        check_restricted(self.restricted)
 
     def fit(
         self,

@@ -88,13 +88,8 @@ def draw_responses(spec: ModelSpec, theta: Float, rng: np.random.Generator, coun
         if not Sigma.any():
             continue
         z = np.asarray(term.covariance.draw(rng, term.k * count))[term.positions].reshape(term.q, term.k, count)
-        out += term.spread(np.einsum("ab,qbs->qas", _root(Sigma), z))
+        out += term.spread(np.einsum("ab,qbs->qas", la.small_root(Sigma), z))
     return out
-
-
-def _root(Sigma: Float) -> Float:
-    values, vectors = la.small_eigh(Sigma)
-    return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def jackknife(

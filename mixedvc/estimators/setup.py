@@ -73,6 +73,12 @@ def check_options(tol: float, max_iter: int) -> None:
         raise OptionError(f"max_iter={max_iter!r:.60}: at least one iteration is needed")
 
 
+def check_restricted(restricted: bool) -> None:
+    """Refuse what is neither True (REML) nor False (ML)."""
+    if not isinstance(restricted, bool):
+        raise OptionError(f"restricted={restricted!r:.60}: True (REML) or False (ML)")
+
+
 def _variance(spec: ModelSpec, moments: tuple[Float, Float]) -> tuple[float, bool]:
     """Least-squares residual variance of the working response, and whether it is only rounding."""
     S, q = moments

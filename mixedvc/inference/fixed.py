@@ -15,14 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..estimators.admissible import admissible
 from ..likelihood.base import Evaluation
 from ..likelihood.gaussian import levels_matmat
 from ..linalg import dense as la
 
 Float = NDArray[np.float64]
-
-__all__ = ["LeastSquares", "admissible", "covariance_times"]
 
 
 def covariance_times(spec: ModelSpec, U: Float) -> Float:

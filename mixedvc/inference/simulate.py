@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..errors import OptionError
 from ..likelihood.base import Evaluation
-from ..linalg.dense import small_eigh
-from .residuals import residual_variances
+from ..linalg.dense import small_root
 
 Float = NDArray[np.float64]
 RANDOM = ("new", "fitted")
@@ -48,7 +47,7 @@ def simulate(
             out += term.spread(np.asarray(evaluation.blup(i)))[:, None]
         else:
             out += term.spread(_draw_effects(spec, i, sigmas[i], rng, nsim))
-    size = np.sqrt(residual_variances(spec, evaluation.theta))
+    size = np.sqrt(spec.residual_variances(evaluation.theta))
     return out + size[:, None] * rng.standard_normal((spec.n, nsim))
 
 
@@ -57,6 +56,4 @@ def _draw_effects(spec: ModelSpec, i: int, Sigma: Float, rng: np.random.Generato
     term = spec.terms[i]
     among = term.covariance.restrict(term.positions)
     z = np.asarray(among.draw(rng, term.k * nsim)).reshape(term.q, term.k, nsim)
-    values, vectors = small_eigh(Sigma)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    return np.einsum("ab,qbs->qas", root, z)
+    return np.einsum("ab,qbs->qas", small_root(Sigma), z)

@@ -24,7 +24,14 @@ def moment_equations(frame: Frame, inner: Float, apply: Callable[[Float], Float]
     p = frame.Q.shape[1]
     VQ = VU[:, :, :p]
     QVQ = np.einsum("np,jnq->jpq", frame.Q, VQ, optimize=True)
-    S = inner - 2.0 * np.einsum("jnp,knp->jk", VQ, VQ, optimize=True) + np.einsum("jpq,kpq->jk", QVQ, QVQ)
+    S = inner + projected_inner(VQ, QVQ)
     q = VU[:, :, p] @ frame.y
     S[-1, -1] += frame.extra
     return S, q
+
+
+def projected_inner(VQ: Float, QVQ: Float) -> Float:
+    """tr(M V_j M V_k) − ⟨V_j, V_k⟩ (m, m), from V_jQ (m, n, p) and QᵀV_jQ (m, p, p)."""
+    m = len(VQ)
+    flat, small = VQ.reshape(m, -1), QVQ.reshape(m, -1)
+    return small @ small.T - 2.0 * (flat @ flat.T)

@@ -146,6 +146,12 @@ def small_eigh(A: Float) -> tuple[Float, Float]:
     return np.linalg.eigh(A)
 
 
+def small_root(A: Float) -> Float:
+    """F (k×k) with A = F Fᵀ for a small A, its negative eigenvalues taken as zero."""
+    values, vectors = small_eigh(A)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
 def small_cholesky(A: Float) -> Float:
     """Cholesky factors of a stack of small matrices (..., k, k)."""
     try:

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..likelihood.moments import projected_inner
 from .base import Variant
 
 Float = NDArray[np.float64]
@@ -62,13 +63,6 @@ class Products:
         if variant.entries == "all":
             return quad.copy()
         return 0.5 * (quad + self.diagonals(variant) @ squares)
-
-
-def projected_inner(VQ: Float, QVQ: Float) -> Float:
-    """tr(M V_j M V_k) − ⟨V_j, V_k⟩."""
-    m = len(VQ)
-    flat, small = VQ.reshape(m, -1), QVQ.reshape(m, -1)
-    return small @ small.T - 2.0 * (flat @ flat.T)
 
 
 def projected_diagonal(VQ: Float, QVQ: Float, Q: Float) -> Float:

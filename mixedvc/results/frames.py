@@ -14,7 +14,6 @@ from ..inference import intervals
 from ..inference.blup import roster
 from ..inference.parameters import Parameter, par_slices, parameters, theta_slices
 from ..inference.ratios import weights
-from ..inference.residuals import residual_variances
 from ..inference.se import ParameterCovariance
 
 if TYPE_CHECKING:
@@ -244,7 +243,7 @@ def augment(fit: PointResults, data: pd.DataFrame | None, influence: bool) -> pd
         columns[".offset"] = fit.padded(fit.spec.offset, "offset")
     if influence:
         hat = leverages(fit)
-        pearson = fit.resid_values / np.sqrt(residual_variances(fit.spec, fit.theta))
+        pearson = fit.resid_values / np.sqrt(fit.spec.residual_variances(fit.theta))
         columns[".hat"] = fit.padded(hat, "hat")
         cook = hat * (pearson / (1 - hat)) ** 2 / max(fit.spec.p, 1)
         columns[".cooksd"] = fit.padded(cook, "cooksd")
@@ -255,7 +254,7 @@ def augment(fit: PointResults, data: pd.DataFrame | None, influence: bool) -> pd
 def leverages(fit: PointResults, chunk: int = 512) -> Float:
     """Diagonal of H in ŷ = H y: 1 − R_ii P_ii with R the residual covariance."""
     n = fit.spec.n
-    R = residual_variances(fit.spec, fit.theta)
+    R = fit.spec.residual_variances(fit.theta)
     out = np.empty(n)
     for at in range(0, n, chunk):
         some = np.arange(at, min(at + chunk, n))

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
 from ..errors import NotProvided, OptionError
+from ..estimators.admissible import admissible
 from ..estimators.base import Estimator, PointEstimate
 from ..inference import blup, fitstats, intervals, predict, ratios, residuals
 from ..inference import df as dof
-from ..inference.fixed import LeastSquares, admissible
+from ..inference.fixed import LeastSquares
 from ..inference.parameters import Parameter, parameters
 from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance, sampling_covariance
 from ..likelihood import choose, rank_choices

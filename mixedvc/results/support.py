@@ -18,7 +18,6 @@ from ..inference import intervals, lrt, ratios
 from ..inference import simulate as draws
 from ..inference.parameters import Parameter, linear_parameters, par_slices, parameters
 from ..inference.predict import Rows, match_levels, prediction_variance
-from ..inference.residuals import residual_variances
 from ..inference.se import ParameterCovariance
 from .features import new_features
 from .frames import sd_column
@@ -79,7 +78,7 @@ def with_errors(
 def _residual_variances(fit: PointResults, rows: Rows) -> Float:
     """Of new observations; a specification with several residual variances has no rows but its own."""
     if fit.spec.residual.k > 1:
-        return residual_variances(fit.spec, fit.theta)
+        return fit.spec.residual_variances(fit.theta)
     return np.full(len(rows.X), fit.theta[-1]) / (1.0 if rows.weights is None else rows.weights)
 
 

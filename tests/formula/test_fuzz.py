@@ -20,15 +20,25 @@ SAFE = (ast.Name, ast.Call, ast.Attribute, ast.BinOp, ast.UnaryOp, ast.Compare, 
 SAFE_PARTS = (ast.Expression, ast.operator, ast.unaryop, ast.cmpop, ast.expr_context)
 
 
-def _read(source):
-    """Parse within the time; a formula that is read prints, is read again the same and holds only safe trees."""
+def _parse(source):
+    """The formula, or None where it is refused, and the seconds that took."""
     start = time.process_time()
     try:
-        formula = parse(source)
+        return parse(source), time.process_time() - start
     except FormulaError:
+        return None, time.process_time() - start
+
+
+def _read(source):
+    """Parse soon; a formula that is read prints, is read again the same and holds only safe trees.
+
+    One parse may be held up by a garbage collection, three are not.
+    """
+    formula, seconds = _parse(source)
+    if seconds > 0.5:
+        assert min(_parse(source)[1] for _ in range(3)) < 0.5
+    if formula is None:
         return
-    finally:
-        assert time.process_time() - start < 0.5
     if formula.has_dot:
         formula = expand_dot(formula, ["u", "v", "w w"])
     text = formula_text(formula)

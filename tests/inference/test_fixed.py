@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixedvc.inference.fixed import LeastSquares, admissible, covariance_times
+from mixedvc.estimators.admissible import admissible
+from mixedvc.inference.fixed import LeastSquares, covariance_times
 from mixedvc.inference.predict import prediction_variance, training_rows
 from mixedvc.likelihood import choose
 from mixedvc.testing import assemble, problems

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...inference.residuals import residual_variances
 from .numbers import Quantiles, normal_quantiles, trend
 from .style import BAND, BLUE, INK, ORANGE, axes, finish, one_or_all, point_size
 
@@ -60,7 +59,7 @@ def _sizes(spec: Any, theta: Any) -> Any:
     """(n,) residual standard deviations up to a factor: prior weights, and samples with their own variance."""
     if spec.residual.k == 1:
         return spec.residual.basis[:, 0]
-    return np.sqrt(residual_variances(spec, theta))
+    return np.sqrt(spec.residual_variances(theta))
 
 
 def _against_fitted(ax: Axes, fitted: Any, raw: Any, response: str) -> None:
