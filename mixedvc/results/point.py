@@ -23,6 +23,7 @@ from ..likelihood import choose, rank_choices
 from ..likelihood.base import Evaluation, Likelihood
 from . import frames, support
 from .features import effects_frame as features_frame
+from .inferring import Inferring
 from .reporting import Reporting
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PointResults(Reporting):
+class PointResults(Reporting, Inferring):
     """A fitted model. Nothing is computed before it is asked for; what was computed is kept.
 
     Parameters
@@ -263,22 +264,6 @@ class PointResults(Reporting):
         cov = self.covariance(None)
         level = intervals.check_level(level)
         return ratios.delta(function, parameters(self.spec), self.estimate.par, cov.par, level=level, name=name)
-
-    def test_varcomp(self, component: str | None = None, method: str = "mixture") -> pd.DataFrame:
-        """Test that a variance is zero: likelihood ratio against the fit without the term.
-
-        Parameters
-        ----------
-        component : str, optional
-            A term with one effect; all such terms, one at a time, by default.
-        method : str
-            "mixture": ½χ²₀ + ½χ²₁; "chi2": χ²₁, conservative.
-
-        Returns
-        -------
-        DataFrame, one row a component: statistic, p_value, method, llf, llf_null.
-        """
-        return support.test_varcomp(self, component, method)
 
     @cached_property
     def random_effects(self) -> dict[str, pd.DataFrame]:
