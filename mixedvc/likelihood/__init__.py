@@ -1,6 +1,6 @@
 """Likelihoods: dense, spectral, reduced, by blocks, and the choice among them; importing registers ours."""
 
-from . import blocks, dense, reduced, spectral  # noqa: F401  (registers)
+from . import blocked, blocks, dense, reduced, spectral  # noqa: F401  (registers)
 from .base import Evaluation, Likelihood, likelihoods
 from .choose import choose, rank_choices
 
