@@ -45,7 +45,8 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
     precision = np.where(silent, 0.0, 1.0 / np.where(silent, 1.0, noise))
     out: dict[int, Chart] = {}
     for one in seen:
-        free = np.asarray(~spec.all_terms[one.term].basis[silent].any(axis=0))
+        met = spec.all_terms[one.term].basis[silent] @ units.transform(one.term)
+        free = np.asarray(~met.any(axis=0))
         if can_turn(one.chart) and (free.all() if not isinstance(one.chart, FaceChart) else free.any()):
             L = one.chart.B if isinstance(one.chart, FaceChart) else pivoted_root(one.Sigma)
             out[one.term] = _step(one, L, _products(spec, units, at, one.term, L, precision), free)
@@ -55,9 +56,9 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
 def _products(spec: ModelSpec, units: Units, at: Evaluation, term: int, L: Float, precision: Float) -> Float:
     """G (k·r, k·r): products of Z_a b̂_c over the rows, in scaled units."""
     t = spec.all_terms[term]
-    scale = np.sqrt(units.variance) / units.sizes[term]  # loadings on the user's scale are scale_a L_ac
-    b = levels_matmat(t, t.collect(at.Py)) @ (scale[:, None] * L)
-    g = (t.basis * scale)[:, :, None] * b[t.codes][:, None, :]
+    T = np.sqrt(units.variance) * units.transform(term)  # loadings on the user's scale are T L
+    b = levels_matmat(t, t.collect(at.Py)) @ (T @ L)
+    g = (t.basis @ T)[:, :, None] * b[t.codes][:, None, :]
     flat = g.reshape(len(g), -1)
     return flat.T @ (flat * precision[:, None])
 

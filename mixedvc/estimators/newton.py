@@ -91,10 +91,9 @@ class Ascent:
                 "be indefinite (psd='clip' repairs it), or the residual variance is held at zero"
             )
         evaluation = self.likelihood.at(theta)
-        f = self.units.factor
         which = evaluation.average_information if self.information == "average" else evaluation.expected_information
-        observed = evaluation.observed_information * f[:, None] * f if self._observed else None
-        return Point(charts, theta, value, evaluation.score * f, which * f[:, None] * f, observed)
+        observed = self.units.information(evaluation.observed_information) if self._observed else None
+        return Point(charts, theta, value, self.units.dual(evaluation.score), self.units.information(which), observed)
 
     def _crawls(self) -> bool:
         """Whether the last decrements, already small, shrank slowly: the observed information is to the point then."""
@@ -399,7 +398,7 @@ def chart_parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[
         values = structure.start(Sigma)
         if chart.rank == structure.k:
             return values, np.zeros(structure.n_par, dtype=bool)
-        zero = np.diagonal(chart.sigma(chart.q)) == 0.0
+        zero = np.diagonal(Sigma) == 0.0
         return values, np.array([bool(zero[a] or zero[b] or a != b) for a, b in structure.pairs])
     if isinstance(chart, FixedChart):
         return scale_parameters(structure, chart.par, units, i, up=True), np.zeros(structure.n_par, dtype=bool)
@@ -416,6 +415,9 @@ def scale_parameters(structure: object, par: Float, units: Units, i: int, *, up:
     """Parameters between scaled and the user's units: variances and covariances scale, correlations do not."""
     power = 1.0 if up else -1.0
     sizes = units.sizes[i]
+    if units.turns[i] is not None:
+        Sigma = structure.build(par)  # type: ignore[attr-defined]
+        return np.asarray(structure.start((units.up if up else units.down)(i, Sigma)))  # type: ignore[attr-defined]
     if structure.linear:  # type: ignore[attr-defined]
         factor = np.array([units.variance / (sizes[a] * sizes[b]) for a, b in structure.pairs])  # type: ignore[attr-defined]
         return par * factor**power

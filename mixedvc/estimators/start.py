@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
 from ..linalg import dense as la
+from ..linalg.columns import orthogonalising
 
 Float = NDArray[np.float64]
 FLOOR = 0.05  # of the response's variance: a moment estimate at or below zero starts here
@@ -16,7 +17,11 @@ FLOOR = 0.05  # of the response's variance: a moment estimate at or below zero s
 
 @dataclass(frozen=True)
 class Units:
-    """Σ_term = variance · D Σ_scaled D with D = diag(1/size of each effect): scaled components are of order one.
+    """Σ_term = variance · T Σ_scaled Tᵀ: scaled components are of order one, and effects are orthogonal over the rows.
+
+    T = D C, D = diag(1/size of each effect).  C is the identity but for unstructured terms, where it makes the effects
+    orthogonal: the intercept and slope of a covariate far from zero (a year) have correlation −1 to six digits
+    whatever happens in the rows, and no eigenvalue of a merely rescaled Σ would tell that from a singular one.
 
     Attributes
     ----------
@@ -24,28 +29,74 @@ class Units:
         Least-squares residual variance of the (working) response.
     sizes : tuple of (k,)
         Root mean square of each effect times the root of the mean diagonal of A.
+    turns : tuple of (k, k) or None
+        C of each term; None for the identity.
     factor : (m,)
-        θ = factor · θ_scaled.
+        θ = factor · vech(C Σ_scaled Cᵀ).
+    mixing : tuple of (slice, matrix)
+        vech(C Σ_scaled Cᵀ) = matrix · vech(Σ_scaled) where C is not the identity.
     """
 
     variance: float
     sizes: tuple[Float, ...]
+    turns: tuple[Float | None, ...]
     factor: Float
+    mixing: tuple[tuple[slice, Float], ...]
+
+    def transform(self, term: int) -> Float:
+        """T (k, k): the effects in scaled units are basis · T."""
+        C, d = self.turns[term], 1.0 / self.sizes[term]
+        return np.diag(d) if C is None else d[:, None] * C
 
     def up(self, term: int, Sigma: Float) -> Float:
         """Scaled Σ → the user's."""
-        d = 1.0 / self.sizes[term]
+        d, C = 1.0 / self.sizes[term], self.turns[term]
+        if C is not None:
+            Sigma = _cleared(C @ Sigma @ C.T)
         return self.variance * d[:, None] * Sigma * d
 
     def down(self, term: int, Sigma: Float) -> Float:
         """The user's Σ → scaled."""
-        d = self.sizes[term]
-        return Sigma * d[:, None] * d / self.variance
+        d, C = self.sizes[term], self.turns[term]
+        Sigma = Sigma * d[:, None] * d / self.variance
+        return Sigma if C is None else la.small_solve(C, la.small_solve(C, Sigma).T)
+
+    def dual(self, values: Float) -> Float:
+        """∂/∂θ → ∂/∂θ_scaled: of a score, quad or trace (m,)."""
+        out = values * self.factor
+        for at, K in self.mixing:
+            out[at] = K.T @ out[at]
+        return out
+
+    def directions(self, J: Float) -> Float:
+        """Directions (r, m) of θ_scaled → of θ."""
+        out = np.array(J)
+        for at, K in self.mixing:
+            out[:, at] = out[:, at] @ K.T
+        return out * self.factor
+
+    def information(self, matrix: Float) -> Float:
+        """An information (m, m) of θ → of θ_scaled."""
+        out = matrix * self.factor[:, None] * self.factor
+        for at, K in self.mixing:
+            out[at] = K.T @ out[at]
+            out[:, at] = out[:, at] @ K
+        return out
+
+
+_NOTHING = 1e-14  # a variance, over the response's, that only rounding tells from zero
+
+
+def _cleared(Sigma: Float) -> Float:
+    """Exact zeros where a transformed Σ has an effect of no variance but for rounding."""
+    none = (np.abs(np.diagonal(Sigma)) < _NOTHING) & (np.abs(Sigma).max(axis=1) < 1e-6)
+    return np.where(none[:, None] | none, 0.0, Sigma) if none.any() else Sigma
 
 
 def units_of(spec: ModelSpec, variance: float) -> Units:
     """Units for a response of least-squares residual `variance` (on the user's scale, prior weights of mean one)."""
-    sizes = []
+    sizes: list[Float] = []
+    turns: list[Float | None] = []
     expected = _row_variances(spec, variance)
     for term in spec.all_terms:
         diagonal = term.covariance.diagonal(term.positions)[term.codes]
@@ -56,8 +107,24 @@ def units_of(spec: ModelSpec, variance: float) -> Units:
             # D Σ D stays in a family with one common variance only where D is a multiple of the identity
             size = np.full(term.k, np.sqrt(np.mean(size**2)))
         sizes.append(np.where(size > 0, size, 1.0))
+        free = structure.name == "us" and term.k > 1
+        turns.append(orthogonalising(term.basis, np.maximum(diagonal, 0.0)) if free else None)
     factor = np.array([variance / (sizes[w.term][w.a] * sizes[w.term][w.b]) for w in spec.index])
-    return Units(variance, tuple(sizes), factor)
+    return Units(variance, tuple(sizes), tuple(turns), factor, _mixing(spec, turns))
+
+
+def _mixing(spec: ModelSpec, turns: list[Float | None]) -> tuple[tuple[slice, Float], ...]:
+    """Each turn as it acts on vech(Σ), with the place of its term in θ."""
+    out: list[tuple[slice, Float]] = []
+    at = 0
+    for term, C in zip(spec.all_terms, turns, strict=True):
+        pairs = term.structure.pairs
+        if C is not None:
+            a, b = np.array(pairs).T
+            K = C[np.ix_(a, a)] * C[np.ix_(b, b)] + C[np.ix_(a, b)] * C[np.ix_(b, a)]
+            out.append((slice(at, at + len(pairs)), np.where(a == b, 0.5, 1.0) * K))
+        at += len(pairs)
+    return tuple(out)
 
 
 def _row_variances(spec: ModelSpec, variance: float) -> Float | None:
@@ -84,8 +151,7 @@ def _relative(squares: Float, expected: Float) -> Float:
 def moment_start(spec: ModelSpec, moments: tuple[Float, Float], units: Units) -> list[Float]:
     """Scaled Σ of every term from S θ = q, each made positive definite with eigenvalues at least FLOOR."""
     S, q = moments
-    f = units.factor
-    theta = la.lstsq(S * f[:, None] * f, q * f)
+    theta = la.lstsq(units.information(S), units.dual(q))
     out = []
     for Sigma in spec.sigmas(theta):
         k = len(Sigma)

@@ -79,8 +79,8 @@ def effects_met(term: Term) -> Float:
 
 def look(spec: ModelSpec, units: Units, at: Evaluation, charts: Sequence[Chart], counts: Sequence[Float]) -> list[Seen]:
     """What an evaluation says of every term that can move."""
-    Q = _matrices(spec, np.asarray(at.quad) * units.factor)
-    M = _matrices(spec, np.asarray(at.trace) * units.factor)
+    Q = _matrices(spec, units.dual(np.asarray(at.quad)))
+    M = _matrices(spec, units.dual(np.asarray(at.trace)))
     return [
         Seen(i, chart, chart.sigma(chart.q), Q[i], M[i], counts[i]) for i, chart in enumerate(charts) if len(chart.q)
     ]

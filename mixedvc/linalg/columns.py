@@ -57,6 +57,23 @@ def orthonormal(X: Float) -> Float:
     return Q
 
 
+def orthogonalising(X: Float, weights: Float | None = None) -> Float | None:
+    """C (k×k) lower triangular so that columns of X (n×k), brought to unit size, are orthonormal once multiplied by C.
+
+    Sums over rows are weighted (n,).  None where the columns are orthogonal already, where one is zero, or where they
+    are so nearly dependent (to 1e-13 of a mean square) that C would be rounding.
+    """
+    gram = X.T @ (X if weights is None else X * weights[:, None])
+    scale = np.sqrt(np.diagonal(gram))
+    if not (scale > 0).all():
+        return None
+    correlation = gram / np.outer(scale, scale)
+    if np.abs(correlation - np.eye(len(scale))).max() < 1e-12 or np.linalg.eigvalsh(correlation)[0] < 1e-13:
+        return None
+    upper = np.linalg.cholesky(correlation[::-1, ::-1])[::-1, ::-1]  # correlation = upper · upperᵀ
+    return np.asarray(np.linalg.inv(upper.T), dtype=np.float64)
+
+
 def row_complement(C: Float, B: Float) -> Float:
     """Columns c+1… of B Q where Q is the full Householder factor of Cᵀ (c×m): the part of B that C annihilates.
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mixedvc as mv
@@ -249,3 +250,50 @@ def test_a_rank_is_not_given_up_where_the_criterion_falls_by_it():
     assert after.loglik == at.loglik
     refused = [row for row in ascent.visited if not row.accepted]
     assert len(refused) == 1 and refused[0].loglik < at.loglik
+
+
+@pytest.mark.filterwarnings("ignore::mixedvc.errors.BoundaryWarning")  # the variance of z is zero
+@pytest.mark.filterwarnings("ignore::mixedvc.errors.IdentifiabilityWarning")
+@pytest.mark.parametrize("method", ["reml", "ml", "mm"])
+@pytest.mark.parametrize("bar", ["(x | g)", "(x + z | g)"])
+def test_a_covariate_far_from_zero_is_fitted_like_a_centred_one(method, bar):
+    """Years: the correlation of intercept and slope is −1 to six digits, and Σ is far from singular all the same."""
+    rng = np.random.default_rng(31)
+    g = np.repeat(np.arange(30), 7)
+    t = np.tile(np.arange(7.0) - 3.0, 30)
+    y = 3.0 + 0.2 * t + rng.standard_normal(30)[g] + 0.5 * rng.standard_normal(30)[g] * t + rng.standard_normal(len(t))
+    data = pd.DataFrame({"y": y, "g": g})
+    formula = f"y ~ x + {bar}"
+    near = mv.fit(formula, data.assign(x=t, z=t**2), method=method)
+    far = mv.fit(formula, data.assign(x=t + 2015.0, z=t**2), method=method)
+    assert far.converged
+    assert far.is_singular == near.is_singular
+    np.testing.assert_allclose(far.llf, near.llf, **OBJECTIVE)
+    shift = np.array([[1.0, 2015.0], [0.0, 1.0]])
+    centred = shift @ far.spec.sigmas(far.theta)[0][:2, :2] @ shift.T
+    np.testing.assert_allclose(centred, near.spec.sigmas(near.theta)[0][:2, :2], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(far.fittedvalues, near.fittedvalues, rtol=0, atol=1e-5)
+
+
+def test_units_turn_correlated_effects_into_orthogonal_ones():
+    """Scaled Σ, score and information are those of the orthogonal effects basis · T, by direct multiplication."""
+    rng = np.random.default_rng(32)
+    x = rng.standard_normal(60) + 40.0
+    basis = np.column_stack([np.ones(60), x, x**2])
+    spec = assemble.spec(
+        rng.standard_normal(60), np.ones((60, 1)), [assemble.term("g", np.repeat(np.arange(12), 5), basis=basis)]
+    )
+    units = units_of(spec, 2.0)
+    turned = basis @ units.transform(0)
+    np.testing.assert_allclose(turned.T @ turned / 60, np.eye(3), rtol=0, atol=1e-6)
+    root = rng.standard_normal((3, 3))
+    Sigma = root @ root.T
+    user = units.up(0, Sigma)
+    np.testing.assert_allclose(basis @ user @ basis.T, 2.0 * turned @ Sigma @ turned.T, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(units.down(0, user), Sigma, rtol=1e-6, atol=1e-6)
+    other = spec.theta([units.up(0, Sigma + np.eye(3)), np.array([[2.0]])]) - spec.theta([user, np.array([[2.0]])])
+    step = spec.theta([np.eye(3), np.array([[0.0]])])  # of scaled θ: the residual did not move
+    score = rng.standard_normal(7)
+    np.testing.assert_allclose(units.dual(score) @ step, score @ other, rtol=1e-5, atol=0)
+    matrix = np.outer(score, score) + np.diag(np.abs(score))
+    np.testing.assert_allclose(step @ units.information(matrix) @ step, other @ matrix @ other, rtol=1e-5, atol=0)
