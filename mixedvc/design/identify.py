@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IdentifiabilityError, IdentifiabilityWarning, warn
-from ..linalg.columns import least_singular
+from ..linalg.columns import least_singular, orthogonalising
 from .frames import listed
 from .spec import Term
 
@@ -79,7 +80,7 @@ def check_components(terms: Sequence[Term], residual: Term, Q: Float) -> None:
     images = np.stack([_apply(every[i], a, b, both) for i, a, b in index])
     _refuse_zero(every, index, images[:, :, :probes])
     seen = images[:, :, probes:] - np.einsum("np,mpc->mnc", Q, np.einsum("np,mnc->mpc", Q, images[:, :, probes:]))
-    if not _dependent(every, index, images[:, :, :probes]):
+    if not _dependent(every, index, _of_orthogonal(terms, index, images[:, :, :probes], v)):
         _explained_by_fixed(every, index, images[:, :, probes:], seen)
 
 
@@ -87,6 +88,25 @@ def _apply(term: Term, a: int, b: int, v: Float) -> Float:
     """V_ab v (n, c) with V_ab = Z_a A Z_bᵀ (+ its transpose off the diagonal)."""
     out = term.basis[:, a, None] * _between(term, term.basis[:, b, None] * v)
     return out if a == b else out + term.basis[:, b, None] * _between(term, term.basis[:, a, None] * v)
+
+
+def _of_orthogonal(terms: Sequence[Term], index: list[tuple[int, int, int]], images: Float, v: Float) -> Float:
+    """Images of the components of free terms in effects orthogonal over the rows.
+
+    An intercept and the slope of a year span the same effects as with the year counted from its mean; as they are,
+    their three components differ in the sixth digit only.
+    """
+    out = images
+    for i, term in enumerate(terms):
+        own = [j for j, (owner, _, _) in enumerate(index) if owner == i]
+        free = term.structure.name == "us" and term.k > 1 and (np.abs(images[own]).max(axis=(1, 2)) > 0.0).all()
+        C = orthogonalising(term.basis) if free else None
+        if C is not None:
+            turned = replace(term, basis=term.basis / np.sqrt(np.mean(term.basis**2, axis=0)) @ C)
+            out = out.copy() if out is images else out
+            for j in own:
+                out[j] = _apply(turned, index[j][1], index[j][2], v)
+    return out
 
 
 def _between(term: Term, v: Float) -> Float:

@@ -253,7 +253,6 @@ def test_a_rank_is_not_given_up_where_the_criterion_falls_by_it():
 
 
 @pytest.mark.filterwarnings("ignore::mixedvc.errors.BoundaryWarning")  # the variance of z is zero
-@pytest.mark.filterwarnings("ignore::mixedvc.errors.IdentifiabilityWarning")
 @pytest.mark.parametrize("method", ["reml", "ml", "mm"])
 @pytest.mark.parametrize("bar", ["(x | g)", "(x + z | g)"])
 def test_a_covariate_far_from_zero_is_fitted_like_a_centred_one(method, bar):
@@ -272,7 +271,7 @@ def test_a_covariate_far_from_zero_is_fitted_like_a_centred_one(method, bar):
     shift = np.array([[1.0, 2015.0], [0.0, 1.0]])
     centred = shift @ far.spec.sigmas(far.theta)[0][:2, :2] @ shift.T
     np.testing.assert_allclose(centred, near.spec.sigmas(near.theta)[0][:2, :2], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(far.fittedvalues, near.fittedvalues, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(far.fittedvalues, near.fittedvalues, rtol=0, atol=1e-4)
 
 
 def test_units_turn_correlated_effects_into_orthogonal_ones():
