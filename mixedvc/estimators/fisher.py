@@ -11,6 +11,7 @@ import numpy as np
 from ..design.spec import ModelSpec
 from ..likelihood.base import Likelihood
 from ..progress import Progress
+from .again import NewtonRefits
 from .base import PointEstimate, estimators
 from .newton import Ascent, estimate_from
 from .setup import begin, check_options, check_restricted
@@ -82,3 +83,7 @@ class Fisher:
         )
         at, converged, message = ascent.run(found.charts)
         return replace(estimate_from(ascent, at, converged, message, self.name, self.restricted), reason=found.reason)
+
+    def refits(self, spec: ModelSpec, estimate: PointEstimate, likelihood: Likelihood) -> NewtonRefits:
+        """Fits of other responses, from starts near their maxima (`estimators.again`)."""
+        return NewtonRefits(self, spec, estimate, likelihood, information="expected", patience=20)

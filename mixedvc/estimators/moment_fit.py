@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,3 +214,27 @@ def point_estimate(
         notes=notes,
         extra={"header": header},
     )
+
+
+class MomentRefits:
+    """The same equations for other responses: S is computed once, q for many responses at a time."""
+
+    def __init__(self, o: MomentOptions, spec: ModelSpec, *, constrained: bool):
+        self._o, self._constrained = o, constrained
+        self._variant = Variant(bool(o.projection), o.entries)  # type: ignore[arg-type]
+        rng, trace = np.random.default_rng(0), cast(Any, o.trace)
+        self._moments = choose_moments(spec, trace=trace, probes=int(o.probes), rng=rng, covariance=False)
+        equations = self._moments.equations(self._variant)
+        held = given_parameters(spec, o.fixed_varcomp, "fixed_varcomp")
+        self._problem = Problem(spec, equations.S, equations.q, held)
+
+    def prepare(self, Y: Float, likelihoods: Sequence[Any]) -> list[Callable[[], PointEstimate]]:
+        """See `estimators.again.Refits`; no likelihood is needed."""
+        offset = self._problem.spec.offset
+        given = Y if offset is None else Y - offset[:, None]
+        q = self._moments.quadratic(self._variant, given * self._moments.rows.scale[:, None])
+        return [partial(self._fit, column) for column in q.T]
+
+    def _fit(self, q: Float) -> PointEstimate:
+        solution = _again(self._problem, self._constrained, q)
+        return point_estimate(self._o.name, self._problem, solution, None, self._o.fixed, (), ())

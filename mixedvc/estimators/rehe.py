@@ -12,7 +12,7 @@ from ..design.spec import ModelSpec
 from ..likelihood.base import Likelihood
 from ..progress import Progress
 from .base import PointEstimate, estimators
-from .moment_fit import fit_moments
+from .moment_fit import MomentRefits, fit_moments
 from .moment_options import check_options
 
 
@@ -59,3 +59,7 @@ class REHE:
     ) -> PointEstimate:
         """Solve the moment equations of `spec` over Σ ⪰ 0; `rng` is used as by `HE`."""
         return fit_moments(self, spec, rng, progress, constrained=True)
+
+    def refits(self, spec: ModelSpec, estimate: PointEstimate, likelihood: Likelihood | None) -> MomentRefits:
+        """The same equations for other responses, without standard errors (`estimators.again`)."""
+        return MomentRefits(self, spec, constrained=True)

@@ -13,6 +13,7 @@ from ..errors import ConvergenceError
 from ..likelihood.base import HasRough, Likelihood
 from ..linalg.dense import NotPositiveDefinite
 from ..progress import Progress
+from .again import NewtonRefits
 from .base import PointEstimate, estimators
 from .charts import Chart
 from .newton import Ascent, estimate_from
@@ -71,6 +72,10 @@ class REML:
         """Maximise the restricted likelihood of `spec`; deterministic, `rng` is not used."""
         return _fit(self, spec, progress, likelihood)
 
+    def refits(self, spec: ModelSpec, estimate: PointEstimate, likelihood: Likelihood) -> NewtonRefits:
+        """Fits of other responses, from starts near their maxima (`estimators.again`)."""
+        return NewtonRefits(self, spec, estimate, likelihood)
+
 
 @estimators.register("ml")
 @dataclass(frozen=True)
@@ -102,6 +107,10 @@ class ML:
     ) -> PointEstimate:
         """Maximise the likelihood of `spec`; deterministic, `rng` is not used."""
         return _fit(self, spec, progress, likelihood)
+
+    def refits(self, spec: ModelSpec, estimate: PointEstimate, likelihood: Likelihood) -> NewtonRefits:
+        """Fits of other responses, from starts near their maxima (`estimators.again`)."""
+        return NewtonRefits(self, spec, estimate, likelihood)
 
 
 def _fit(

@@ -32,6 +32,7 @@ from .kernels import (
     symmetric_product,
 )
 from .moments import moment_equations
+from .panel import frames_of
 from .rows import RowFrame, working_rows
 
 Float = NDArray[np.float64]
@@ -271,6 +272,14 @@ class DenseLikelihood:
 
     def with_response(self, y: Float) -> DenseLikelihood:
         return DenseLikelihood(self.spec, self.reml, self._frame.with_response(y), self._kernels, self.name)
+
+    def with_responses(self, Y: Float) -> list[DenseLikelihood]:
+        """`with_response` of every column of Y (n, B): coordinates are made together, one pool of arrays serves all."""
+        frames = frames_of(self._frame, Y)
+        out = [DenseLikelihood(self.spec, self.reml, frame, self._kernels, self.name) for frame in frames]
+        for one in out:
+            one._pool = self._pool
+        return out
 
 
 def _inner_products(kernels: Sequence[Kernel]) -> Float:

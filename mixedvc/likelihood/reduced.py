@@ -49,12 +49,25 @@ class CompressedFrame:
     def with_response(self, y: Float) -> CompressedFrame:
         return _frame(self.rows.with_response(y), self.basis, self.Q[:-1])
 
+    def with_responses(self, Y: Float) -> list[CompressedFrame]:
+        """The same coordinates for every column of Y: the basis is read once for all of them."""
+        rows = [self.rows.with_response(y) for y in Y.T]
+        rests, within = _remove(self.basis, np.column_stack([own.y for own in rows]))
+        return [
+            _coordinates(own, self.basis, self.Q, np.array(rest), inside)
+            for own, rest, inside in zip(rows, rests.T, within.T, strict=True)
+        ]
+
 
 def _frame(rows: Rows, basis: Float, Q: Float) -> CompressedFrame:
-    inside, within = _remove(basis, rows.y)
-    size = float(np.sqrt(inside @ inside))
-    rest = inside / size if size > 0 else inside
-    return CompressedFrame(rows, basis, rest, np.vstack([Q, np.zeros(Q.shape[1])]), np.append(within, size))
+    rest, within = _remove(basis, rows.y)
+    return _coordinates(rows, basis, np.vstack([Q, np.zeros(Q.shape[1])]), rest, within)
+
+
+def _coordinates(rows: Rows, basis: Float, Q: Float, rest: Float, within: Float) -> CompressedFrame:
+    """From the part of y outside the basis, and its coordinates inside."""
+    size = float(np.sqrt(rest @ rest))
+    return CompressedFrame(rows, basis, rest / size if size > 0 else rest, Q, np.append(within, size))
 
 
 def _remove(basis: Float, y: Float) -> tuple[Float, Float]:

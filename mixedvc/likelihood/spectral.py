@@ -20,6 +20,7 @@ from .choose import Cost, cost_of
 from .gaussian import Frame, GaussianEvaluation
 from .kernels import ScalarKernel, row_kernel
 from .moments import moment_equations
+from .panel import frames_of
 from .reduced import compress, compressed_size
 from .rows import RowFrame, Rows, working_rows
 
@@ -52,6 +53,14 @@ class RotatedFrame:
     def with_response(self, y: Float) -> RotatedFrame:
         inner = self.inner.with_response(y)
         return replace(self, inner=inner, y=self.U.T @ inner.y)
+
+    def with_responses(self, Y: Float) -> list[RotatedFrame]:
+        """The same coordinates for every column of Y: one product rotates them all."""
+        inners = frames_of(self.inner, Y)
+        rotated = self.U.T @ np.column_stack([inner.y for inner in inners])
+        return [
+            replace(self, inner=inner, y=np.ascontiguousarray(y)) for inner, y in zip(inners, rotated.T, strict=True)
+        ]
 
 
 class SpectralState:
@@ -119,7 +128,14 @@ class SpectralLikelihood:
         return moment_equations(self._frame, self._products, lambda U: np.stack([self._d[:, None] * U, U]))
 
     def with_response(self, y: Float) -> SpectralLikelihood:
-        again = SpectralLikelihood(self.spec, self.reml, self._frame.with_response(y), self._d)
+        return self._on(self._frame.with_response(y))
+
+    def with_responses(self, Y: Float) -> list[SpectralLikelihood]:
+        """`with_response` of every column of Y (n, B), the columns rotated together."""
+        return [self._on(frame) for frame in self._frame.with_responses(Y)]
+
+    def _on(self, frame: RotatedFrame) -> SpectralLikelihood:
+        again = SpectralLikelihood(self.spec, self.reml, frame, self._d)
         again.__dict__["_products"] = self._products
         return again
 

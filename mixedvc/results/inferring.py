@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import support
@@ -9,9 +10,70 @@ from . import support
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .bootstrap import Bootstrap
+    from .point import PointResults
+
 
 class Inferring:
     """Tests, profiles, bootstraps and diagnoses of a `PointResults`."""
+
+    def bootstrap(
+        self: Any,
+        statistic: Callable[[PointResults], Any] | None = None,
+        nsim: int = 1000,
+        *,
+        kind: str = "parametric",
+        random: str = "new",
+        seed: int | None = None,
+        workers: int = 1,
+        level: float = 0.95,
+        progress: bool | None = None,
+    ) -> Bootstrap:
+        """Refit the model to responses made from it, and see how estimates vary.
+
+        Parameters
+        ----------
+        statistic : callable, optional
+            A function of the refitted results that returns a number, a sequence, a mapping or a Series; every
+            parameter (fixed effects, variances, standard deviations, correlations, shares) by default.
+        nsim : int
+            Responses, and so refits.
+        kind : str
+            "parametric": effects and residuals are drawn from normal distributions.  "residual": levels and rows are
+            drawn with replacement from BLUPs and residuals, centred and spread out to the estimated variances
+            (Carpenter, Goldstein & Rasbash 2003), so that normality is not assumed.
+        random : str
+            "new": effects are drawn for every response (lme4's ``use.u=FALSE``).  "fitted": the BLUPs are kept and
+            only residuals are drawn.
+        seed : int, optional
+            The same draws for any number of workers.  Without one they are new each time; ``.seed`` tells them again.
+        workers : int
+            Processes, each with one BLAS thread; they take a second or so to start.  A statistic is computed here.
+        level : float
+            Of the intervals shown.
+        progress : bool, optional
+            Show a progress bar; by default only on a terminal or in a notebook, and only for long work.
+
+        Returns
+        -------
+        Bootstrap
+            With ``draws``, ``conf_int()``, ``summary()`` and ``failures``; an interruption (Ctrl-C) returns the
+            replicates that are there.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"))
+        >>> boot = fit.bootstrap(nsim=100, seed=1)
+        >>> boot.draws.shape
+        (100, 7)
+        >>> low, high = boot.conf_int().loc[("sd", "Residual")]
+        >>> bool(low < 49.5 < high)
+        True
+        """
+        from .bootstrap import bootstrap
+
+        return bootstrap(self, statistic, nsim, kind, random, seed, workers, level, progress)
 
     def test_varcomp(self: Any, component: str | None = None, method: str = "mixture") -> pd.DataFrame:
         """Test that a variance is zero: likelihood ratio against the fit without the term.
