@@ -15,8 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..linalg.products import product
 from .grouped_layout import Layout, Stack
-from .kernels import times
 
 Float = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -133,30 +133,25 @@ def pair_map(layout: Layout) -> PairMap:
 
 
 def _fill(layout: Layout, c: int, levels: Index, begin: Index, where: Any, values: Float, several: bool) -> None:
-    """Write the entries of levels that touch c effects each."""
+    """Write the entries of levels that touch c effects each; columns of a level are in the order of its component."""
     A, k, storage = layout.across, layout.first.k, layout.storage
     at = A.indptr[levels[:, None] * k + np.arange(k)][:, :, None] + np.arange(c)  # (levels, k, c)
-    column, value = A.indices[at[:, 0]].astype(np.intp), A.data[at]
-    u, v = np.tril_indices(c)
-    i, j = column[:, u], column[:, v]
-    swap = storage.local[i] < storage.local[j]
-    i, j = np.where(swap, j, i), np.where(swap, i, j)
-    place = begin[:, None] + np.arange(len(u))
-    where[place] = storage.place(i, j)
-    coefficient = np.stack(
-        [
-            value[:, a, u] * value[:, b, v] + (value[:, b, u] * value[:, a, v] if a != b else 0.0)
-            for a, b in upper_pairs(k)
-        ]
-    )
-    values[:, place] = coefficient
+    column = A.indices[at[:, 0]]
+    value, local = A.data[at], storage.local[column]
+    width, base = storage.width[column[:, :1]], storage.begin[column[:, :1]]
+    i, j = np.tril_indices(c)
+    place = begin[:, None] + np.arange(len(i))
+    where[place] = base + (local * width)[:, j] + local[:, i]
+    for (a, b), row in zip(upper_pairs(k), values, strict=True):
+        product = value[:, a][:, i] * value[:, b][:, j]
+        row[place] = product if a == b else product + value[:, b][:, i] * value[:, a][:, j]
     if several:
-        twice = (storage.block[i] == storage.block[j]) & (i != j)
-        row, entry = np.nonzero(twice)
-        order = np.cumsum(twice, axis=1)[row, entry] - 1
-        more = begin[row] + len(u) + order
-        where[more] = storage.place(j[row, entry], i[row, entry])
-        values[:, more] = coefficient[:, row, entry]
+        block = storage.block[column]
+        level, entry = np.nonzero((block[:, i] == block[:, j]) & (i != j))
+        order = np.arange(len(level)) - np.searchsorted(level, level)
+        more = begin[level] + len(i) + order
+        where[more] = (base + (local * width)[:, i] + local[:, j])[level, entry]
+        values[:, more] = values[:, place[level, entry]]
 
 
 @dataclass(frozen=True)
@@ -172,7 +167,7 @@ class Slabs:
             for c in range(len(view)):
                 for levels, A in self._slabs(stack, c):
                     MA = np.einsum("abl,lbs->las", M[:, :, levels], A)
-                    view[c] += times(A.reshape(-1, A.shape[2]).T, MA.reshape(-1, A.shape[2]))
+                    view[c] += product(A.reshape(-1, A.shape[2]).T, MA.reshape(-1, A.shape[2]))
         return out
 
     def given(self, H: Float) -> Float:
@@ -184,7 +179,7 @@ class Slabs:
                 full = np.triu(view[c])
                 full = full + np.triu(full, 1).T
                 for levels, A in self._slabs(stack, c):
-                    AH = times(A.reshape(-1, A.shape[2]), full).reshape(A.shape)
+                    AH = product(A.reshape(-1, A.shape[2]), full).reshape(A.shape)
                     out[:, :, levels] += np.einsum("las,lbs->abl", AH, A)
         return out
 

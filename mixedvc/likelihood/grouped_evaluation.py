@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ..linalg import dense as la
 from ..linalg.memory import require
+from ..linalg.products import product
 from .gaussian import LOG_2PI, levels_matmat, prior_draw
 from .grouped_pairs import by_identity, cross_traces, pair_traces, parameters
 from .grouped_state import GroupedState
-from .kernels import times
 from .rows import Rows
 
 Float = NDArray[np.float64]
@@ -50,7 +50,7 @@ class GroupedEvaluation:
         if not p:
             return np.empty((0, 0)), np.empty((0, 0)), np.empty(0)
         prior = self._both[1][:, :p]
-        XVX = times(self._outside.T, self._outside) / s2 + times(prior.T, prior)
+        XVX = product(self._outside.T, self._outside) / s2 + product(prior.T, prior)
         L = la.cholesky(XVX)
         return XVX, L, la.cho_solve(L, self._outside.T @ self.rows.y / s2)
 
@@ -150,7 +150,7 @@ class GroupedEvaluation:
                 levels = self.state.layout.factors[f].levels(E)
                 inner = levels[:, a].T @ levels[:, b]
                 out[j] = inner if a == b else inner + inner.T
-        out[-1] = times(self._outside.T, self._outside) / self.state.sigma2**2
+        out[-1] = product(self._outside.T, self._outside) / self.state.sigma2**2
         return out
 
     @property

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..linalg import dense as la
 from ..linalg.component_stack import symmetric
+from ..linalg.products import product
 from ..linalg.small_stacks import multiply
 from .grouped_layout import Stack
 from .grouped_state import GroupedState
@@ -62,8 +63,8 @@ def pair_traces(state: GroupedState) -> Float:
     sums = {j: _level_sums(state, j, index) for j in own}
     for stack, (H, Psi, N) in zip(state.layout.storage.stacks, _matrices(state), strict=True):
         K = {j: symmetric(stack.view(stored)) for j, stored in sums.items()}
-        KH = {j: K[j] @ H for j in own}
-        KPsi = {j: K[j] @ Psi for j in own}
+        KH = {j: products(K[j], H) for j in own}
+        KPsi = {j: _times_prior(state, stack, KH[j]) if divisible(state) else products(K[j], Psi) for j in own}
         for x, j in enumerate(own):
             for i in own[: x + 1]:
                 value = float(np.einsum("bst,bts->", KH[i], KH[j]))
@@ -89,12 +90,10 @@ def _alone(state: GroupedState, patterns: list[Float]) -> Float:
     """The first factor's parameters: tr(B E_j B E_k) − 2 tr(B E_j Q E_k), B and Q its own blocks of X."""
     B, Q = state.alone, state.lost
     out = np.empty((len(patterns),) * 2)
-    products = [(multiply(B, E), multiply(Q, E)) for E in patterns]
-    for j, (BE, _) in enumerate(products):
-        for k, (BF, QF) in enumerate(products):
-            BE2, QE2 = products[j]
-            out[j, k] = np.einsum("abq,baq->", BE, BF) - np.einsum("abq,baq->", BE2, QF)
-            out[j, k] -= np.einsum("abq,baq->", QE2, BF)
+    made = [(multiply(B, E), multiply(Q, E)) for E in patterns]
+    for j, (BE, QE) in enumerate(made):
+        for k, (BF, QF) in enumerate(made):
+            out[j, k] = np.einsum("abq,baq->", BE, BF - QF) - np.einsum("abq,baq->", QE, BF)
     return out
 
 
@@ -105,10 +104,20 @@ def _level_sums(state: GroupedState, j: int, index: list[Parameter]) -> Float:
     return state.elimination.taken(multiply(multiply(P.swapaxes(0, 1), E), P))
 
 
+def divisible(state: GroupedState) -> bool:
+    """Whether all later factors' Σ may be divided by."""
+    return all(state.divisible(f) for f in range(1, len(state.layout.factors)))
+
+
+def products(A: Float, B: Float) -> Float:
+    """A_c B_c of every component (b, s, s)."""
+    return product(A[0], B[0])[None] if len(A) == 1 else A @ B
+
+
 def _matrices(state: GroupedState) -> list[tuple[Float, Float, Float]]:
     """H, Ψ = I − HG/σ² and N = GΨ/σ² (b, s, s) of every stack."""
     out = []
-    safe = all(state.divisible(f) for f in range(1, len(state.layout.factors)))
+    safe = divisible(state)
     for stack in state.layout.storage.stacks:
         H = symmetric(stack.view(state.H))
         unit = np.eye(H.shape[1])
@@ -117,19 +126,24 @@ def _matrices(state: GroupedState) -> list[tuple[Float, Float, Float]]:
             N = _times_prior(state, stack, (unit - Psi).swapaxes(1, 2)).swapaxes(1, 2)
         else:
             G = symmetric(stack.view(state._reduced)) / state.sigma2
-            Psi = unit - H @ G
-            N = G @ Psi
+            Psi = unit - products(H, G)
+            N = products(G, Psi)
         out.append((H, Psi, N))
     return out
 
 
 def _times_prior(state: GroupedState, stack: Stack, B: Float) -> Float:
     """B D⁻¹ for B (b, c, s)."""
-    out = np.empty_like(B)
+    scale = np.ones(B.shape[2])
     for f, part in stack.parts:
-        inverse = la.inverse_psd(state.sigmas[f])
-        columns = B[:, :, part].reshape(*B.shape[:2], -1, len(inverse))
-        out[:, :, part] = (columns @ inverse).reshape(*B.shape[:2], -1)
+        if len(state.sigmas[f]) == 1:
+            scale[part] = 1.0 / state.sigmas[f][0, 0]
+    out = B * scale
+    for f, part in stack.parts:
+        if len(state.sigmas[f]) > 1:
+            inverse = la.inverse_psd(state.sigmas[f])
+            columns = B[:, :, part].reshape(*B.shape[:2], -1, len(inverse))
+            out[:, :, part] = (columns @ inverse).reshape(*B.shape[:2], -1)
     return out
 
 

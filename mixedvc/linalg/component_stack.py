@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import dense as la
+from .products import mirror_lower
 
 Float = NDArray[np.float64]
 LAPACK_FROM = 48  # components this large, or this few, are factored one by one
@@ -25,6 +26,10 @@ def lower_of(stored: Float) -> Float:
 
 def symmetric(stored: Float) -> Float:
     """Full symmetric components from stored columns."""
+    if len(stored) == 1:
+        whole = np.array(stored[0].T, order="F")
+        mirror_lower(whole)
+        return whole[None]
     lower = np.tril(lower_of(stored))
     full = lower + lower.swapaxes(1, 2)
     np.einsum("bss->bs", full)[...] *= 0.5
@@ -44,16 +49,17 @@ class StackFactor:
         if self.size == 1:
             return B / self.factor[:, None, None]  # type: ignore[call-overload]
         if isinstance(self.factor, list):
-            return np.stack([la.cho_solve(L, b) for L, b in zip(self.factor, B, strict=True)])
+            return np.stack([la.cho_solve(L, np.asfortranarray(b)) for L, b in zip(self.factor, B, strict=True)])
         half = la.small_solve(self.factor, B)
         return la.small_solve(self.factor.swapaxes(1, 2), half)
 
     def inverse(self) -> Float:
-        """Stored lower triangles of S⁻¹, (b, s, s); zeros above."""
+        """Stored lower triangles of S⁻¹, (b, s, s); anything above."""
         if self.size == 1:
             return (1.0 / np.asarray(self.factor))[:, None, None]
         if isinstance(self.factor, list):
-            return np.stack([la.cholesky_inverse(L).T for L in self.factor])
+            found = [la.cholesky_inverse(L).T for L in self.factor]
+            return found[0][None] if len(found) == 1 else np.stack(found)
         half = la.small_solve(self.factor, np.broadcast_to(np.eye(self.size), self.factor.shape))
         return np.triu(half.swapaxes(1, 2) @ half)
 
@@ -75,5 +81,5 @@ def factor_stack(stored: Float) -> StackFactor:
     if size < LAPACK_FROM and len(stored) > FEW:
         L = la.small_cholesky(lower_of(stored))
         return StackFactor(size, float(la.logdet_from_cholesky(L)), L)
-    factors = [la.cholesky(part.T, overwrite=True) for part in stored]
+    factors = [la.cholesky(part.T, overwrite=True, clear=False) for part in stored]
     return StackFactor(size, sum(la.logdet_from_cholesky(L) for L in factors), factors)

@@ -27,16 +27,16 @@ def _routine(name: str, A: Float) -> Any:
     return getattr(lapack, ("s" if A.dtype == np.float32 else "d") + name)
 
 
-def cholesky(A: Float, *, overwrite: bool = False) -> Float:
-    """Lower Cholesky factor L of A (n×n, only the lower triangle is read), zeros above.
+def cholesky(A: Float, *, overwrite: bool = False, clear: bool = True) -> Float:
+    """Lower Cholesky factor L of A (n×n, only the lower triangle is read), zeros above (or, if not `clear`, anything).
 
     With ``overwrite=True`` a Fortran-ordered `A` is turned into L in place.  Single precision stays single.
     """
-    small = len(A) <= 512
+    small = clear and len(A) <= 512
     L, info = _routine("potrf", A)(A, lower=1, clean=int(small), overwrite_a=int(overwrite))
     if info > 0:
         raise NotPositiveDefinite(int(info))
-    return L if small else _clear_above(L)
+    return _clear_above(L) if clear and not small else L
 
 
 def _clear_above(L: Float, block: int = 256) -> Float:

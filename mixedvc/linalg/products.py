@@ -21,3 +21,10 @@ def mirror_lower(A: Float, block: int = 256) -> None:
         A[:start, part] = A[part, :start].T
         square = A[part, part]
         square[...] = np.tril(square) + np.tril(square, -1).T
+
+
+def product(A: Float, B: Float) -> Float:
+    """A B by scipy's BLAS, whatever the order of the two in memory, without a copy of either."""
+    left, turned = (A, 0) if A.flags.f_contiguous else (A.T, 1)
+    right, turned_too = (B, 0) if B.flags.f_contiguous else (B.T, 1)
+    return blas.dgemm(1.0, left, right, trans_a=turned, trans_b=turned_too)
