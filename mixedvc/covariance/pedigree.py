@@ -231,6 +231,22 @@ class Pedigree:
         self._require_sampling()
         return float(np.log(self.mendelian).sum())
 
+    def independent_precision(self) -> tuple[sp.csr_array, sp.csc_array, float]:
+        """Animals as combinations of those with Mendelian sampling: T (n×s), their precision, log of its inverse.
+
+        An animal without sampling (all parents completely inbred) is the average of its parents; A = T Q⁻¹ Tᵀ holds
+        where A is singular too.
+        """
+        keep = np.flatnonzero(self.mendelian > _SINGULAR)
+        n = len(self.labels)
+        without = (self.mendelian <= _SINGULAR).astype(np.float64)
+        carried = sp.csr_array(sp.diags_array(without) @ self._P)
+        made = contributions(selection(np.arange(n), n), carried)  # traced back through animals without sampling
+        made = sp.csr_array(made[:, keep])
+        U = sp.csc_array(self._unit_minus_P[keep] @ made)
+        Q = sp.csc_array(U.T @ (sp.diags_array(1.0 / self.mendelian[keep]) @ U))
+        return made, Q, float(np.log(self.mendelian[keep]).sum())
+
     def _require_sampling(self) -> None:
         nil = np.flatnonzero(self.mendelian <= _SINGULAR)
         if len(nil):

@@ -1,6 +1,6 @@
-"""Likelihoods: dense, spectral, reduced, by blocks, and the choice among them; importing registers ours."""
+"""Likelihoods: dense, spectral, reduced, blocks, grouped, sparse and their choice among them; importing registers ours."""
 
-from . import blocked, blocks, dense, reduced, spectral  # noqa: F401  (registers)
+from . import blocked, blocks, dense, reduced, sparse_mme, spectral  # noqa: F401  (registers)
 from .base import Evaluation, Likelihood, likelihoods
 from .choose import choose, rank_choices
 

@@ -1,0 +1,184 @@
+"""Sparse-precision likelihood: pedigrees, precisions and groupings by sparse mixed-model equations (MATH: 2c).
+
+One evaluation costs what the non-zeros of a sparse Cholesky factor cost; no n×n or q×q array exists.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec
+from ..linalg.memory import require
+from .base import likelihoods
+from .choose import Cost, cost_of
+from .differences import observed_by_differences
+from .gaussian import GaussianEvaluation
+from .rows import RowFrame, working_rows
+from .sparse_equations import Equations, equations, groups_of
+from .sparse_moments import sparse_moments
+from .sparse_sources import source_of, source_size
+from .sparse_state import SparseState, largest_eigenvalues
+
+Float = NDArray[np.float64]
+_SMALL = 300  # effects below which the pattern is not looked at to tell the price
+_OTHERS = 4000  # effects beside the largest factor's that a dense matrix still holds well
+_DIRECT = 300  # rows up to which tr(T V_jT V_k) is multiplied out
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What does not depend on θ or the response."""
+
+    equations: Equations
+    norms: list[Float]
+    independent: bool  # every source has Q = I
+
+
+class SparseEvaluation(GaussianEvaluation):
+    """One θ (see `mixedvc.likelihood.base.Evaluation`)."""
+
+    state: SparseState
+
+    def __init__(self, setup: Setup, frame: RowFrame, theta: Float, reml: bool):
+        super().__init__(frame, SparseState(setup.equations, frame.rows, setup.norms, theta), theta, reml)
+        self.setup = setup
+
+    def _score_at(self, theta: Float) -> Float:
+        return SparseEvaluation(self.setup, self.frame, theta, self.reml).score  # type: ignore[arg-type]
+
+    @cached_property
+    def observed_information(self) -> Float:
+        if self.rows.n <= _DIRECT:
+            return 2.0 * self.average_information - self.expected_information
+        return observed_by_differences(self._score_at, self.rows.spec, self.theta)
+
+    @cached_property
+    def expected_information(self) -> Float:
+        if self.rows.n <= _DIRECT:
+            return self._expected(self.state.pair_traces(), self._VH, self._HVH)
+        return 2.0 * self.average_information - self.observed_information
+
+    def prediction_cov(self, term: int, *, fixed_known: bool = False) -> Float:
+        known = self.prediction_cov_of_labels(term, fixed_known=fixed_known)
+        return known[self.state.equations.spreads[term].seen]
+
+    def prediction_cov_of_labels(self, term: int, *, fixed_known: bool = False) -> Float:
+        """(L, k, k) `prediction_cov` of all labels of a pedigree or precision; of the levels in the data otherwise."""
+        equations, L = self.state.equations, self.state.roots[term]
+        spread = equations.spreads[term]
+        meeting = next(m for m in equations.meetings if m.i == m.j == term)
+        labels, k = spread.everyone.shape[0], spread.k
+        X = self.state.inverse[meeting.places]
+        core = np.empty((labels, k, k))
+        for a in range(k):
+            for b in range(k):
+                core[:, a, b] = np.bincount(spread.label, spread.value * X[a, b, spread.place], labels)
+        if self.rows.p and not fixed_known:
+            w = spread.of(self.state.effects(self.frame.Q * self.state.row_precision))  # (s, k, p)
+            through = (spread.everyone @ w.reshape(len(w), -1)).reshape(labels, k, -1)
+            core += np.einsum("lap,pq,lbq->lab", through, self._C, through, optimize=True)
+        out = np.einsum("ac,lcd,bd->lab", L, core, L, optimize=True)
+        Sigma = self._sigma(term)
+        return out * np.outer(np.diagonal(Sigma) > 0.0, np.diagonal(Sigma) > 0.0)
+
+
+class SparseLikelihood:
+    """V through sparse mixed-model equations (see `mixedvc.likelihood.base.Likelihood`).
+
+    `moments` is exact for independent levels and for few rows; of pedigrees and precisions of many rows S is estimated
+    from a fixed set of random vectors, which is as good a start.
+    """
+
+    name = "sparse"
+
+    def __init__(self, spec: ModelSpec, reml: bool, setup: Setup, frame: RowFrame):
+        self.spec, self.reml, self.setup, self.frame = spec, reml, setup, frame
+        self._last: SparseEvaluation | None = None
+
+    def at(self, theta: Float) -> SparseEvaluation:
+        theta = np.array(theta, dtype=np.float64)
+        if self._last is None or not np.array_equal(self._last.theta, theta):
+            self._last = None
+            self._last = SparseEvaluation(self.setup, self.frame, theta, self.reml)
+        return self._last
+
+    def moments(self) -> tuple[Float, Float]:
+        return sparse_moments(self.frame, self.setup.equations, self.setup.independent)
+
+    def with_response(self, y: Float) -> SparseLikelihood:
+        return SparseLikelihood(self.spec, self.reml, self.setup, self.frame.with_response(y))
+
+
+_kept: weakref.WeakValueDictionary[int, Setup] = weakref.WeakValueDictionary()
+
+
+def _setup(spec: ModelSpec) -> Setup:
+    """Pattern and plan of a specification: made when its price is asked for, kept as long as the specification."""
+    found = _kept.get(id(spec))
+    if found is None:
+        rows = working_rows(spec)  # not kept: it refers to the specification
+        sources = [source_of(term) for term in spec.terms]
+        independent = all(s.logdet == 0.0 and s.Q.nnz == s.size for s in sources)
+        found = Setup(equations(rows, sources), largest_eigenvalues(spec, rows), independent)
+        _kept[id(spec)] = found
+        weakref.finalize(spec, lambda kept: None, found)  # the specification holds its set-up
+    return found
+
+
+class _Sparse:
+    """Registered kind: every term has a sparse source, the residual is diagonal."""
+
+    name = "sparse"
+
+    def cost(self, spec: ModelSpec) -> Cost | None:
+        if spec.t != 1 or not spec.terms:
+            return None
+        residual = spec.residual
+        if groups_of(residual.basis, residual.structure.pairs, residual.q, residual.codes) is None:
+            return None
+        found = [source_size(term) for term in spec.terms]
+        sizes = [size for size in found if size is not None]
+        if len(sizes) < len(spec.terms):
+            return None
+        effects = [term.k * size for term, (size, _) in zip(spec.terms, sizes, strict=True)]
+        entries = sum(term.k * nnz for term, (_, nnz) in zip(spec.terms, sizes, strict=True))
+        return _price(spec, effects, entries)
+
+    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> SparseLikelihood:
+        setup = _setup(spec)
+        plan = setup.equations.analysis.plan
+        require(
+            int(24 * plan.nnz + 16 * spec.n * (spec.p + 2) * len(spec.index)),
+            f"the sparse likelihood ({plan.nnz:,} entries in the factor of {setup.equations.size:,} effects)",
+            "Fewer fixed effects or terms need less.",
+        )
+        return SparseLikelihood(spec, reml, setup, RowFrame(working_rows(spec)))
+
+
+def _price(spec: ModelSpec, effects: list[int], entries: float) -> Cost:
+    """Price of sparse equations: from their plan, or a bound where they are small or a dense block would hold them."""
+    size, m = float(sum(effects)), len(spec.index)
+    row_work = 40.0 * spec.n * (spec.p + 2) * m
+    known = all(term.cov_name is None for term in spec.terms)
+    others = size - max(effects)
+    if size <= _SMALL or (known and others <= _OTHERS):
+        flops, nnz = others**3 / 3.0 + size, 0.5 * others**2 + size
+        reason = f"sparse equations of {int(size):,} effects"
+    else:
+        plan = _setup(spec).equations.analysis.plan
+        flops, nnz = plan.flops, float(plan.nnz)
+        reason = f"sparse equations: {int(size):,} effects, {plan.nnz:,} entries in their factor"
+    return cost_of(
+        setup=500.0 * (entries + spec.n * len(spec.terms)) + 20.0 * nnz,
+        each=1e7 + 3.0 * flops + 40.0 * (nnz + entries) + row_work,
+        memory=24.0 * nnz + 16.0 * spec.n * (spec.p + 2) * m,
+        reason=reason,
+    )
+
+
+likelihoods.register("sparse")(_Sparse())

@@ -1,0 +1,166 @@
+"""V(θ) through sparse mixed-model equations: log|V|, V⁻¹U, V_jU, tr(V⁻¹V_j) for their non-zeros (MATH: 2c).
+
+    V = ZΛG(ZΛ)ᵀ + R,   log|V| = log|R| + log|H| + log|G|,   V⁻¹ = R⁻¹ − R⁻¹ZΛH⁻¹ΛᵀZᵀR⁻¹,   G = blockdiag(I ⊗ Q_i⁻¹)
+
+With S_i the k×k matrix of tr(V⁻¹Z_aA_iZ_bᵀ), S_i = (½ ∂log|H|/∂L_i) L_i⁻¹: entries of H⁻¹ on the pattern, no
+difference of large numbers.  A zero eigenvalue of Σ enters as one so small that V does not feel it, for that quotient.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design.spec import ModelSpec, Term
+from ..linalg import dense as la
+from ..linalg.dense import NotPositiveDefinite
+from .gaussian import levels_matmat
+from .rows import Rows
+from .sparse_equations import Equations
+
+Float = NDArray[np.float64]
+FLOOR = 1e-13  # least eigenvalue of Σ, in units in which it moves V by that part of the residual variance
+_NEGATIVE = 1e-9  # relative size of a negative eigenvalue that is not rounding
+_CHUNK = 4_000_000  # numbers in one slab of columns
+
+
+class SparseState:
+    """V at one θ; working rows are the coordinates (see `mixedvc.likelihood.gaussian.State`).
+
+    Parameters
+    ----------
+    equations : Equations
+    rows : Rows
+    norms : list of (k_i,)
+        Largest eigenvalue of Z_aA_iZ_aᵀ for each effect.
+    theta : (m,)
+    """
+
+    def __init__(self, equations: Equations, rows: Rows, norms: list[Float], theta: Float):
+        self.equations, self.rows, self.theta = equations, rows, theta
+        *sigmas, residual = rows.spec.sigmas(theta)
+        variances = np.diagonal(residual)
+        if not (variances.min() > 0.0 and np.isfinite(theta).all()):
+            raise NotPositiveDefinite(1)
+        self.precision = 1.0 / variances
+        self.row_precision = self.precision[equations.group][:, None]
+        found = [_root(S, np.sqrt(norm / variances.min())) for S, norm in zip(sigmas, norms, strict=True)]
+        self.roots = [root for root, _ in found]
+        self._inverses = [inverse for _, inverse in found]
+        self.values = equations.values(self.roots, self.precision)
+        self.factor = equations.analysis.factor(self.values)
+        self.logdet = float(equations.counts @ np.log(variances)) + self.factor.logdet + equations.logdet
+
+    def solve(self, U: Float) -> Float:
+        given = U * self.row_precision
+        return given - self.row_precision * self.equations.spread(self.roots, self.effects(given))
+
+    def effects(self, given: Float) -> Float:
+        """H⁻¹ΛᵀZᵀ of R⁻¹U (n, c)."""
+        return self.factor.solve(self.equations.gather(self.roots, given))
+
+    def apply(self, U: Float) -> Float:
+        return apply_all(self.rows, self.equations.group, U)
+
+    @cached_property
+    def inverse(self) -> Float:
+        """Entries of H⁻¹ on the pattern."""
+        return self.factor.inverse_entries()
+
+    def traces(self) -> Float:
+        gradients = self.equations.gradients(self.roots, self.precision, self.inverse)
+        out = []
+        for term, M, back in zip(self.rows.spec.terms, gradients, self._inverses, strict=True):
+            S = M @ back
+            out += [S[a, a] if a == b else S[a, b] + S[b, a] for a, b in term.structure.pairs]
+        explained = self.equations.residual_traces(self.roots, self.inverse)
+        return np.concatenate([out, self.precision * (self.equations.counts - self.precision * explained)])
+
+    def _columns(self) -> list[Float]:
+        n, m = self.rows.n, len(self.theta)
+        step = max(1, _CHUNK // (n * (m + 1)))
+        return [np.eye(n)[:, at : at + step] for at in range(0, n, step)]
+
+    def pair_traces(self) -> Float:
+        m = len(self.theta)
+        total = np.zeros((m, m))
+        for U in self._columns():
+            left = self.apply(self.solve(U)).reshape(m, -1)
+            right = np.stack([self.solve(VU) for VU in self.apply(U)]).reshape(m, -1)
+            total += left @ right.T
+        return total
+
+    def cross_traces(self) -> Float:
+        m = len(self.theta)
+        total = np.zeros((m, m))
+        for U in self._columns():
+            VU = self.apply(U)
+            total += VU.reshape(m, -1) @ np.stack([self.solve(W) for W in VU]).reshape(m, -1).T
+        return total
+
+    def inverse_entries(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> Float:
+        raise NotImplementedError("residuals with pairs of rows have no sparse likelihood")
+
+
+def _root(Sigma: Float, unit: Float) -> tuple[Float, Float]:
+    """L with LLᵀ = Σ, column by column along Σ's eigenvectors, and L⁻¹; eigenvalues are floored in units 1/unit²."""
+    values, vectors = la.small_eigh(Sigma * unit[:, None] * unit)
+    if values[0] < -_NEGATIVE * max(values[-1], 0.0) - FLOOR:
+        raise NotPositiveDefinite(1)
+    sizes = np.sqrt(np.maximum(values, FLOOR))
+    return vectors * sizes / unit[:, None], (vectors * unit[:, None] / sizes).T
+
+
+def apply_all(rows: Rows, group: NDArray[np.intp], U: Float) -> Float:
+    """(m, n, c): V_j U of every linear parameter, the residual's last."""
+    spec = rows.spec
+    n, c = U.shape
+    out = np.zeros((len(spec.index), n, c))
+    at = 0
+    for term in spec.terms:
+        basis = rows.basis(term)
+        images = _through(term, basis, U)
+        for a, b in term.structure.pairs:
+            np.multiply(basis[:, a, None], images[:, b], out=out[at])
+            if a != b:
+                out[at] += basis[:, b, None] * images[:, a]
+            at += 1
+    if spec.residual.k == 1:
+        out[at] = U
+    else:
+        out[at + group, np.arange(n)] = U
+    return out
+
+
+def _through(term: Term, basis: Float, U: Float) -> Float:
+    """(n, k, c): A Z_aᵀU for each effect a, at the rows' levels."""
+    k, c = term.k, U.shape[1]
+    sums = np.concatenate([_sums(term, basis[:, a], U) for a in range(k)], axis=1)
+    return levels_matmat(term, sums)[term.codes].reshape(len(U), k, c)
+
+
+def _sums(term: Term, x: Float, U: Float) -> Float:
+    """Z_aᵀU (q, c)."""
+    if term.q == len(x) and np.array_equal(term.codes, np.arange(len(x))):
+        return x[:, None] * U
+    return np.stack([np.bincount(term.codes, x * u, minlength=term.q) for u in U.T], axis=1)
+
+
+def largest_eigenvalues(spec: ModelSpec, rows: Rows, steps: int = 8) -> list[Float]:
+    """About the largest eigenvalue of Z_aA_iZ_aᵀ for each effect of each term, by the power method."""
+    start = np.random.default_rng(7).standard_normal((spec.n, 1))
+    found = []
+    for term in spec.terms:
+        norms = np.ones(term.k)
+        for a, x in enumerate(rows.basis(term).T):
+            v = start
+            for _ in range(steps):
+                v = x[:, None] * levels_matmat(term, _sums(term, x, v))[term.codes]
+                size = float(np.linalg.norm(v))
+                if size == 0.0:
+                    break
+                norms[a], v = size, v / size
+        found.append(norms)
+    return found
