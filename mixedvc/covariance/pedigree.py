@@ -25,6 +25,8 @@ Float = NDArray[np.float64]
 
 _COLUMNS = 256  # columns of A solved at a time
 _SINGULAR = 1e-10  # Mendelian sampling variance below which A counts as singular
+_FEW = 1e-4  # below which its inverse would spoil a sparse precision
+_NIL = 1e-9  # standard deviation of a sampling term that is rounding
 
 
 @covariances.register("pedigree")
@@ -231,21 +233,27 @@ class Pedigree:
         self._require_sampling()
         return float(np.log(self.mendelian).sum())
 
-    def independent_precision(self) -> tuple[sp.csr_array, sp.csc_array, float]:
-        """Animals as combinations of those with Mendelian sampling: T (n×s), their precision, log of its inverse.
+    def regular_precision(self) -> tuple[sp.csr_array, sp.csc_array, float]:
+        """T (n×s), Q (s×s) and log|Q⁻¹| with A = T Q⁻¹ Tᵀ, well-conditioned where A⁻¹ is not or does not exist.
 
-        An animal without sampling (all parents completely inbred) is the average of its parents; A = T Q⁻¹ Tᵀ holds
-        where A is singular too.
+        An animal with next to no Mendelian sampling (its parents are nearly completely inbred) is the average of its
+        parents and its sampling term in units of its own standard deviation, which takes its place in Q.  Without such
+        animals T = I and Q = A⁻¹.
         """
-        keep = np.flatnonzero(self.mendelian > _SINGULAR)
-        n = len(self.labels)
-        without = (self.mendelian <= _SINGULAR).astype(np.float64)
-        carried = sp.csr_array(sp.diags_array(without) @ self._P)
-        made = contributions(selection(np.arange(n), n), carried)  # traced back through animals without sampling
-        made = sp.csr_array(made[:, keep])
-        U = sp.csc_array(self._unit_minus_P[keep] @ made)
-        Q = sp.csc_array(U.T @ (sp.diags_array(1.0 / self.mendelian[keep]) @ U))
-        return made, Q, float(np.log(self.mendelian[keep]).sum())
+        D = self.mendelian
+        few, n = _FEW >= D, len(self.labels)
+        if not few.any():
+            return selection(np.arange(n), n), self.precision(), self.logdet()
+        carried = sp.csr_array(sp.diags_array(few.astype(np.float64)) @ self._P)
+        carried.eliminate_zeros()
+        unit = np.where(few, np.sqrt(np.maximum(D, 0.0)), 1.0)
+        variables = np.flatnonzero(unit > _NIL)
+        paths = contributions(selection(np.arange(n), n), carried) @ sp.diags_array(unit)
+        made = sp.csr_array(sp.csr_array(paths)[:, variables])
+        own = np.flatnonzero(~few)
+        U = sp.csr_array(made[own] - self._P[own] @ made)
+        Q = U.T @ (sp.diags_array(1.0 / D[own]) @ U) + sp.diags_array(few[variables].astype(np.float64))
+        return made, sp.csc_array(Q), float(np.log(D[own]).sum())
 
     def _require_sampling(self) -> None:
         nil = np.flatnonzero(self.mendelian <= _SINGULAR)

@@ -62,6 +62,10 @@ def error_covariance(spec: ModelSpec, evaluation: Evaluation, i: int, *, fixed_k
     """
     term = spec.terms[i]
     who = roster(term)
+    everyone = getattr(evaluation, "prediction_cov_of_labels", None)
+    known = everyone(i, fixed_known=fixed_known) if everyone is not None else None
+    if known is not None:
+        return np.asarray(known)[who.positions]
     out = np.empty((len(who.labels), term.k, term.k))
     old = who.seen >= 0
     if old.any():

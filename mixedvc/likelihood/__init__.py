@@ -1,4 +1,4 @@
-"""Likelihoods: dense, spectral, reduced, blocks, grouped, sparse and their choice among them; importing registers ours."""
+"""Likelihoods: dense, spectral, reduced, blocks, grouped, sparse, and which is chosen; importing registers ours."""
 
 from . import blocked, blocks, dense, reduced, sparse_mme, spectral  # noqa: F401  (registers)
 from .base import Evaluation, Likelihood, likelihoods

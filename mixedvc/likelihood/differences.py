@@ -17,7 +17,7 @@ from ..design.spec import ModelSpec
 from ..linalg import dense as la
 
 Float = NDArray[np.float64]
-STEP = 2e-4  # of what V is made of in the direction
+STEP = 6e-5  # of what V is made of in the direction
 _LEAST = 0.02  # variance of a typical row over its residual's below which steps do not shrink further
 
 
@@ -33,7 +33,7 @@ class Move:
 
 
 def observed_by_differences(score: Callable[[Float], Float], spec: ModelSpec, theta: Float) -> Float:
-    """(m, m) −∂score/∂θ at θ, to about seven digits of its largest entries.
+    """(m, m) −∂score/∂θ at θ, to about eight digits of its largest entries.
 
     Parameters
     ----------

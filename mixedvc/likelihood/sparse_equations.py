@@ -54,6 +54,7 @@ class Spread:
         Working rows.
     everyone : sparse (L, s)
     seen : (q,) intp
+    all_labels : bool
     label, place : (e,) intp; value : (e,)
         Products of two entries of each row of `everyone`: the row, the place in the term's list of pairs, the product.
     """
@@ -64,6 +65,7 @@ class Spread:
     Z: sp.csr_array
     everyone: sp.csr_array
     seen: Ints
+    all_labels: bool
     label: Ints
     place: Ints
     value: Float
@@ -198,7 +200,7 @@ def equations(rows: Rows, sources: list[Source]) -> Equations:
             if i == j:
                 owners.append(own)
         Z, s = _design(met[i], bases[i]), sources[i]
-        spreads.append(Spread(int(starts[i]), s.size, term.k, Z, s.everyone, s.seen, *owners[i]))
+        spreads.append(Spread(int(starts[i]), s.size, term.k, Z, s.everyone, s.seen, s.all_labels, *owners[i]))
     wide = [_entries(l, m, starts[i], starts[j], terms[i].k, terms[j].k) for i, j, l, m in patterns]
     fixed = [_prior(s, int(starts[i]), terms[i].k) for i, s in enumerate(sources)]
     size = int(starts[-1])

@@ -64,11 +64,14 @@ class SparseEvaluation(GaussianEvaluation):
         return 2.0 * self.average_information - self.observed_information
 
     def prediction_cov(self, term: int, *, fixed_known: bool = False) -> Float:
-        known = self.prediction_cov_of_labels(term, fixed_known=fixed_known)
-        return known[self.state.equations.spreads[term].seen]
+        return self._prediction_cov(term, fixed_known)[self.state.equations.spreads[term].seen]
 
-    def prediction_cov_of_labels(self, term: int, *, fixed_known: bool = False) -> Float:
-        """(L, k, k) `prediction_cov` of all labels of a pedigree or precision; of the levels in the data otherwise."""
+    def prediction_cov_of_labels(self, term: int, *, fixed_known: bool = False) -> Float | None:
+        """(L, k, k) `prediction_cov` of all labels of a pedigree or precision; None of other covariances."""
+        return self._prediction_cov(term, fixed_known) if self.state.equations.spreads[term].all_labels else None
+
+    def _prediction_cov(self, term: int, fixed_known: bool) -> Float:
+        """Prediction error covariances in the order of the rows of the term's source."""
         equations, L = self.state.equations, self.state.roots[term]
         spread = equations.spreads[term]
         meeting = next(m for m in equations.meetings if m.i == m.j == term)

@@ -1,8 +1,9 @@
 """What a term's levels are made of: a sparse map of effects whose inverse covariance is sparse.
 
 u = J w, Cov(w) = Q⁻¹ with J and Q sparse.  Independent levels: J = Q = I.  A pedigree or a precision: J picks levels,
-Q = A⁻¹.  Animals without Mendelian sampling (offspring of completely inbred parents) are averages of their parents and
-leave w, so that A may be singular.  Small unrelated families: J holds a root of each family's block, Q = I.
+Q = A⁻¹.  Animals with next to no Mendelian sampling (offspring of completely inbred parents) are averages of their
+parents and that little, so that A may be singular.  Small unrelated families: J holds a root of each family's block,
+Q = I.
 """
 
 from __future__ import annotations
@@ -39,12 +40,15 @@ class Source:
     Q : sparse (s, s)
     logdet : float
         log|Q⁻¹|.
+    all_labels : bool
+        Whether `everyone` has a row for each label of the covariance, in its order.
     """
 
     everyone: sp.csr_array
     seen: Positions
     Q: sp.csc_array
     logdet: float
+    all_labels: bool
 
     @cached_property
     def size(self) -> int:
@@ -74,12 +78,12 @@ def source_of(term: Term) -> Source:
     covariance = _whole(term)
     if term.cov_name is None or covariance.kind == "identity":
         eye = sp.csr_array(sp.eye_array(term.q, format="csr"))
-        return Source(eye, np.arange(term.q), sp.csc_array(eye), 0.0)
+        return Source(eye, np.arange(term.q), sp.csc_array(eye), 0.0, False)
     if isinstance(covariance, Pedigree):
         return _pedigree(covariance, _labels(term), term.positions)
     if Can.PRECISION in covariance.can:
         everyone = _rows_of_identity(_labels(term), len(covariance.labels))
-        return Source(everyone, term.positions, covariance.precision(), covariance.logdet())
+        return Source(everyone, term.positions, covariance.precision(), covariance.logdet(), True)
     return _families(term)
 
 
@@ -99,11 +103,8 @@ def _rows_of_identity(rows: Positions, s: int) -> sp.csr_array:
 
 
 def _pedigree(pedigree: Pedigree, labels: Positions, seen: Positions) -> Source:
-    if Can.PRECISION in pedigree.can:
-        everyone = _rows_of_identity(labels, len(pedigree.labels))
-        return Source(everyone, seen, pedigree.precision(), pedigree.logdet())
-    made, Q, logdet = pedigree.independent_precision()
-    return Source(sp.csr_array(made[labels]), seen, Q, logdet)
+    made, Q, logdet = pedigree.regular_precision()
+    return Source(sp.csr_array(made[labels]), seen, Q, logdet, True)
 
 
 def _families(term: Term) -> Source:
@@ -118,4 +119,4 @@ def _families(term: Term) -> Source:
         width += root.shape[1]
     places: Any = (np.concatenate(rows), np.concatenate(cols))
     J = sp.csr_array(sp.coo_array((np.concatenate(values), places), shape=(term.q, width)))
-    return Source(J, np.arange(term.q), sp.csc_array(sp.eye_array(width, format="csc")), 0.0)
+    return Source(J, np.arange(term.q), sp.csc_array(sp.eye_array(width, format="csc")), 0.0, False)

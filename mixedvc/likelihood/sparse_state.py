@@ -158,7 +158,7 @@ def largest_eigenvalues(spec: ModelSpec, rows: Rows, steps: int = 8) -> list[Flo
             v = start
             for _ in range(steps):
                 v = x[:, None] * levels_matmat(term, _sums(term, x, v))[term.codes]
-                size = float(np.linalg.norm(v))
+                size = float(np.sqrt(np.vdot(v, v)))
                 if size == 0.0:
                     break
                 norms[a], v = size, v / size
