@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import CovarianceError
 from ..linalg import dense as la
 from ..linalg.roots import pivoted_root
-from ..linalg.sparse_lu import sparse_cholesky
+from ..linalg.sparse_cholesky import sparse_cholesky
 from .base import Array, Covariance, Positions, covariances
 from .checks import PSD_CHOICES, check_shape
 from .labels import Labels
@@ -106,7 +106,7 @@ def sparse_logdet(A: Any, what: str) -> float:
     except la.NotPositiveDefinite:
         raise _singular(what) from None
     _require_pivots(factor.pivots, A.diagonal(), what)
-    return factor.logdet()
+    return factor.logdet
 
 
 def _require_pivots(pivots: Float, diagonal: Float, what: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import CovarianceError, PedigreeError
 from ..linalg.memory import require
 from ..linalg.roots import pivoted_root
-from ..linalg.sparse_lu import UnitTriangular, unit_triangular
+from ..linalg.unit_triangular import UnitTriangular, unit_triangular
 from .base import Array, Can, Covariance, Positions, covariances
 from .common import as_rows, digest, graph_components, is_everything, relabelled, selection
 from .inbreeding import contributions, half_parents, inbreeding, mendelian, relationships

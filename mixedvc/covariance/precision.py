@@ -15,7 +15,7 @@ from ..errors import CovarianceError
 from ..linalg.dense import NotPositiveDefinite
 from ..linalg.memory import require
 from ..linalg.roots import pivoted_root
-from ..linalg.sparse_lu import SparseFactor, sparse_cholesky
+from ..linalg.sparse_cholesky import SparseCholesky, sparse_cholesky
 from . import checks
 from .base import Array, Can, Covariance, Positions, covariances
 from .common import (
@@ -102,9 +102,13 @@ class Precision:
         return can
 
     @cached_property
-    def _solver(self) -> SparseFactor:
+    def _solver(self) -> SparseCholesky:
+        rounding = 4.0 * len(self.labels) * np.finfo(np.float64).eps
         try:
-            return sparse_cholesky(self.matrix)
+            factor = sparse_cholesky(self.matrix)
+            if factor.pivots.min() <= rounding * self.matrix.diagonal().max():
+                raise NotPositiveDefinite(int(np.argmin(factor.pivots)) + 1)
+            return factor
         except NotPositiveDefinite:
             raise CovarianceError(
                 "the precision is not positive definite, so it has no covariance: add a small multiple of the "
@@ -145,15 +149,13 @@ class Precision:
         return sp.csr_array(inner)[back][:, back]
 
     def diagonal(self, rows: Positions | None = None) -> Float:
-        """diag(A)[rows], by one solve a level."""
-        rows = as_rows(rows, len(self.labels))
-        out = np.empty(len(rows))
-        for start in range(0, len(rows), _COLUMNS):
-            some = rows[start : start + _COLUMNS]
-            unit = np.zeros((len(self.labels), len(some)))
-            unit[some, np.arange(len(some))] = 1.0
-            out[start : start + _COLUMNS] = self._solver.solve(unit)[some, np.arange(len(some))]
-        return out
+        """diag(A)[rows], entries of Q's inverse on its own pattern."""
+        return self._diagonal if rows is None else self._diagonal[rows]
+
+    @cached_property
+    def _diagonal(self) -> Float:
+        analysis = self._solver.analysis
+        return self._solver.inverse_entries()[analysis.rows == analysis.cols]
 
     def matmat(self, B: Float) -> Float:
         """A @ B = Q⁻¹ B."""
@@ -175,7 +177,7 @@ class Precision:
 
     def logdet(self) -> float:
         """log|A| = −log|Q|."""
-        return -self._solver.logdet()
+        return -self._solver.logdet
 
     def components(self, rows: Positions | None = None) -> NDArray[np.intp]:
         """Independent group of each level: connected parts of Q's graph."""
@@ -183,7 +185,7 @@ class Precision:
 
     def draw(self, rng: np.random.Generator, size: int = 1) -> Float:
         """(q×size) columns from N(0, A) by one triangular solve."""
-        return self._solver.correlate(rng.standard_normal((len(self.labels), size)))
+        return self._solver.half_solve_transposed(rng.standard_normal((len(self.labels), size)))
 
     def fingerprint(self) -> str:
         """Digest of labels, entries and their places."""

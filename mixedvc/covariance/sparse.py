@@ -15,7 +15,7 @@ from ..errors import CovarianceError
 from ..linalg.dense import NotPositiveDefinite
 from ..linalg.memory import require
 from ..linalg.roots import pivoted_root
-from ..linalg.sparse_lu import sparse_cholesky
+from ..linalg.sparse_cholesky import sparse_cholesky
 from . import checks
 from .base import Array, Can, Positions, covariances
 from .common import (
@@ -222,7 +222,7 @@ def _check_definite(A: sp.csr_array, what: str, choice: checks.Psd) -> None:
     q = A.shape[0]
     shift = checks.tolerance(A.diagonal())
     try:
-        sparse_cholesky((A + shift * sp.eye_array(q)).tocsc())
+        sparse_cholesky(A + shift * sp.eye_array(q))
     except NotPositiveDefinite:
         if q <= 2000:
             checks.psd(A.toarray(), what, "error")  # the dense check has the last word, with eigenvalues

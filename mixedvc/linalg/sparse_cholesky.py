@@ -99,8 +99,12 @@ class SparseCholesky:
     @cached_property
     def logdet(self) -> float:
         """log|A|."""
-        dense = sum(float(np.log(np.diagonal(top)).sum()) for top, _ in self._blocks)
-        return float(np.log(self._pivots).sum()) + 2.0 * dense
+        return float(np.log(self.pivots).sum())
+
+    @cached_property
+    def pivots(self) -> Float:
+        """(n,) squared diagonal of L, in the order of elimination."""
+        return np.concatenate([self._pivots, *(np.diagonal(top) ** 2 for top, _ in self._blocks)])
 
     @cached_property
     def _roots(self) -> Float:
