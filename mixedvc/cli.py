@@ -179,6 +179,11 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
         help="satterthwaite (default), residual or normal: tests of fixed",
     )
     shown.add_argument("--level", type=float, default=0.95, metavar="P", help="of all intervals (default: 0.95)")
+    shown.add_argument(
+        "--interval",
+        metavar="KIND",
+        help="chi2 (default), wald, profile (likelihood) or percentile: intervals of variances",
+    )
     shown.add_argument("--quiet", action="store_true", help="do not print the summary")
     shown.add_argument("--explain", action="store_true", help="print first how the formula was read")
     out = parser.add_argument_group("output files")
@@ -223,11 +228,15 @@ def _write(results: Any, arguments: argparse.Namespace) -> None:
     from .results.plain import as_plain
 
     if not arguments.quiet and arguments.json != "-":
-        print(results.summary(df=arguments.df, level=arguments.level))
+        print(results.summary(df=arguments.df, level=arguments.level, interval=arguments.interval))
     if arguments.json is not None:
-        write_json(as_plain(results, df=arguments.df, level=arguments.level), arguments.json)
+        made = as_plain(results, df=arguments.df, level=arguments.level, interval=arguments.interval)
+        write_json(made, arguments.json)
     if arguments.tidy is not None:
-        write_csv(results.tidy(conf_int=True, level=arguments.level, df=arguments.df), arguments.tidy)
+        table = results.tidy(
+            conf_int=True, level=arguments.level, df=arguments.df, interval=arguments.interval
+        )
+        write_csv(table, arguments.tidy)
     if arguments.ranef is not None:
         write_csv(results.tidy("ran_vals", conf_int=True, level=arguments.level), arguments.ranef)
     if arguments.feature_effects is not None:

@@ -9,7 +9,7 @@ from scipy import special
 from ..errors import NotProvided, OptionError
 
 Float = NDArray[np.float64]
-METHODS = ("chi2", "wald", "percentile")
+METHODS = ("chi2", "wald", "profile", "percentile")
 
 
 def check_level(level: float) -> float:
@@ -20,11 +20,10 @@ def check_level(level: float) -> float:
 
 
 def check_method(method: str, methods: tuple[str, ...] = METHODS) -> str:
-    """`method` if it exists; the two announced ones say what is supported instead."""
-    if method in ("profile", "boot"):
-        kind = {"profile": "profile-likelihood", "boot": "bootstrap"}[method]
+    """`method` if it exists; the announced one says what is supported instead."""
+    if method == "boot" and method not in methods:
         raise NotProvided(
-            f"method={method!r}: {kind} intervals are not available in this version; use "
+            f"method={method!r}: bootstrap intervals are not available here; use "
             + " or ".join(f"method={name!r}" for name in methods)
         )
     if method not in methods:

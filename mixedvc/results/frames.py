@@ -27,14 +27,19 @@ TIDY_SCALES = ("sdcor", "vcov")
 
 
 def variance_frame(
-    spec: ModelSpec, estimate: PointEstimate, cov: ParameterCovariance, level: float, interval: str
+    spec: ModelSpec,
+    estimate: PointEstimate,
+    cov: ParameterCovariance,
+    level: float,
+    interval: str,
+    limits: tuple[Float, Float] | None = None,
 ) -> pd.DataFrame:
-    """One row a variance parameter, the residual last; see `PointResults.varcomp`."""
+    """One row a variance parameter, the residual last; see `PointResults.varcomp`.  `limits`: made elsewhere."""
     import pandas as pd
 
     rows = parameters(spec)
     sd = sd_column(spec, estimate, rows)
-    lower, upper = _limits(rows, estimate, cov.se, level, interval)
+    lower, upper = _limits(rows, estimate, cov.se, level, interval) if limits is None else limits
     return pd.DataFrame(
         {
             "group": [p.group for p in rows],
@@ -136,7 +141,13 @@ def _level_index(spec: ModelSpec, i: int) -> Any:
 
 
 def tidy(
-    fit: PointResults, effects: tuple[str, ...] | str, scales: str, conf_int: bool, level: float, df: str
+    fit: PointResults,
+    effects: tuple[str, ...] | str,
+    scales: str,
+    conf_int: bool,
+    level: float,
+    df: str,
+    interval: str | None = None,
 ) -> pd.DataFrame:
     """broom.mixed's tidy: one row a term of the model."""
     import pandas as pd
@@ -151,7 +162,7 @@ def tidy(
     if "fixed" in wanted and (len(wanted) == 1 or fit.estimate.fixed_effects != "none"):
         parts.append(_tidy_fixed(fit, level, df))
     if "ran_pars" in wanted:
-        parts.append(_tidy_parameters(fit, scales, level))
+        parts.append(_tidy_parameters(fit, scales, level, interval))
     if "ran_vals" in wanted:
         parts += [_tidy_values(fit, i, level) for i in range(len(fit.spec.terms))]
     columns = ["effect", "group", "level", "term", "estimate", "std.error", "statistic", "df", "p.value"]
@@ -173,9 +184,9 @@ def _tidy_fixed(fit: PointResults, level: float, df: str) -> list[dict[str, Any]
     return [{"effect": "fixed", **dict(zip(keys, row, strict=True))} for row in zip(*columns, strict=True)]
 
 
-def _tidy_parameters(fit: PointResults, scales: str, level: float) -> list[dict[str, Any]]:
+def _tidy_parameters(fit: PointResults, scales: str, level: float, interval: str | None) -> list[dict[str, Any]]:
     """Variance parameters as standard deviations and correlations (delta-method SEs), or as they are."""
-    frame = fit.variances(level=level)
+    frame = fit.variances(level=level, interval=interval)
     out = []
     for p, row in zip(parameters(fit.spec), frame.to_dict("records"), strict=True):
         record: dict[str, Any] = {"effect": "ran_pars", "group": p.group}
@@ -190,7 +201,7 @@ def _tidy_parameters(fit: PointResults, scales: str, level: float) -> list[dict[
                 record |= _estimate(row["variance"], row["se"], row["lower"], row["upper"])
         elif scales == "sdcor" or p.kind == "correlation":
             record["term"] = f"cor__{p.effect}.{p.effect2}"
-            record |= _estimate(*fit.correlation(p, level))
+            record |= _estimate(*fit.correlation(p, level, interval))
         else:
             record["term"] = f"cov__{p.effect}.{p.effect2}"
             record |= _estimate(row["variance"], row["se"], row["lower"], row["upper"])

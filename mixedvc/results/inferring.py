@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from . import support
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from .bootstrap import Bootstrap
     from .point import PointResults
+    from .profile import Profile, Profiler
 
 
 class Inferring:
@@ -74,6 +76,64 @@ class Inferring:
         from .bootstrap import bootstrap
 
         return bootstrap(self, statistic, nsim, kind, random, seed, workers, level, progress)
+
+    def profile(
+        self: Any,
+        parameters: Any = None,
+        *,
+        level: float = 0.95,
+        progress: bool | None = None,
+        criterion: str | None = None,
+    ) -> Profile:
+        """Profile likelihoods: intervals that follow the likelihood where it is not quadratic, and their curves.
+
+        Parameters
+        ----------
+        parameters : optional
+            None: standard deviations, correlations and fixed effects, as lme4's ``profile``.  A group: "variances" (the
+            rows of `varcomp`), "sd", "correlations", "covariances", "shares" (of the variance of an observation),
+            "fixed", "all".  A name: ``"kin"``, ``"Subject[Days]"``, ``"sd(kin)"``, ``"share(kin)"``,
+            ``"corr(Subject[Intercept, Days])"``, a fixed effect.  A mapping from names to functions of the variance parameters, which get
+            them as a mapping: ``{"ratio": lambda v: v["kin"] / v["Residual"]}``.  Or a list of these.
+        level : float
+            Of the intervals to find; others can be asked for later.
+        progress : bool, optional
+            Show a progress bar; by default only on a terminal or in a notebook, and only for long work.  An
+            interruption (Ctrl-C) returns the profiles that are finished.
+        criterion : str, optional
+            "reml" | "ml": profile variances on this one instead of the one that was fitted, around its own maximum.
+            lme4 profiles the ML criterion, for a REML fit too.
+
+        Returns
+        -------
+        Profile
+            With ``conf_int()``, ``frame``, ``curve(name)`` and ``plot()``.  Fixed effects are always profiled on the
+            unrestricted likelihood: the restricted one does not know them.
+
+        Raises
+        ------
+        NotProvided
+            A method without a likelihood.
+        OptionError
+            Unknown names, or parameters that are held fixed.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"), method="ml")
+        >>> fit.profile("sd").conf_int()[["lower", "upper"]].round(1).to_numpy().tolist()
+        [[12.2, 84.1], [38.2, 67.7]]
+        """
+        from .profile import profile
+
+        return profile(self, parameters, level, progress, criterion)
+
+    @cached_property
+    def profiler(self: Any) -> Profiler:
+        """What finds profiles of this fit and keeps what it found."""
+        from .profile import profiler
+
+        return profiler(self)
 
     def test_varcomp(self: Any, component: str | None = None, method: str = "mixture") -> pd.DataFrame:
         """Test that a variance is zero: likelihood ratio against the fit without the term.

@@ -24,6 +24,7 @@ from ..likelihood.base import Evaluation, Likelihood
 from . import frames, support
 from .features import effects_frame as features_frame
 from .inferring import Inferring
+from .profile import correlation_limits, fixed_limits, variance_limits
 from .reporting import Reporting
 
 if TYPE_CHECKING:
@@ -175,11 +176,17 @@ class PointResults(Reporting, Inferring):
         return dof.degrees_of_freedom(method, self.spec, self.evaluation, theta_cov, contrasts)
 
     def conf_int(self, alpha: float = 0.05, method: str = "wald", df: str = "satterthwaite") -> pd.DataFrame:
-        """Intervals of the fixed effects, columns 0 and 1: coef ± t·se."""
+        """Intervals of the fixed effects, columns 0 and 1.
+
+        `method`: "wald" (coef ± t·se, t on `df` degrees of freedom) or "profile" (profile of the unrestricted
+        likelihood around its own maximum, also for a REML fit; see `profile`).
+        """
         import pandas as pd
 
-        intervals.check_method(method, ("wald",))
+        intervals.check_method(method, ("wald", "profile"))
         level = intervals.check_level(1 - alpha)
+        if method == "profile":
+            return pd.DataFrame(dict(enumerate(fixed_limits(self, level))), index=list(self.spec.x_names))
         low, high = intervals.t_interval(self.evaluation.beta, self.bse.to_numpy(), self.df_fixed(df), level)
         return pd.DataFrame({0: low, 1: high}, index=self.params.index)
 
@@ -206,11 +213,13 @@ class PointResults(Reporting, Inferring):
     ) -> pd.DataFrame:
         """`varcomp` at another level, with other intervals of variances, or by another information.
 
-        `interval`: "chi2" (the default where there is a likelihood), "wald" (where there is none), or "percentile"
-        where the estimator kept draws.
+        `interval`: "chi2" (the default where there is a likelihood), "wald" (where there is none), "profile" (profile
+        likelihood of the criterion that was fitted: slower, and the best of them where groups are few), or
+        "percentile" where the estimator kept draws.
         """
         level, interval = intervals.check_level(level), self.interval_kind(interval)
-        return frames.variance_frame(self.spec, self.estimate, self.covariance(information), level, interval)
+        limits = variance_limits(self, level) if interval == "profile" else None
+        return frames.variance_frame(self.spec, self.estimate, self.covariance(information), level, interval, limits)
 
     def interval_kind(self, interval: str | None) -> str:
         """The kind of variance intervals asked for, or the method's own."""
@@ -229,9 +238,12 @@ class PointResults(Reporting, Inferring):
         """The same fit with standard errors of variances from another information."""
         return replace(self, information=information)
 
-    def correlation(self, p: Parameter, level: float = 0.95) -> tuple[float, float, float, float]:
-        """Correlation of two effects of a term: estimate, delta-method SE, Fisher-z interval."""
-        return support.correlation(self, p, level)
+    def correlation(
+        self, p: Parameter, level: float = 0.95, interval: str | None = None
+    ) -> tuple[float, float, float, float]:
+        """Correlation of two effects of a term: estimate, delta-method SE, Fisher-z (or profile) interval."""
+        estimate, se, low, high = support.correlation(self, p, level)
+        return (estimate, se, *(correlation_limits(self, p, level) if interval == "profile" else (low, high)))
 
     def heritability(
         self,

@@ -33,7 +33,7 @@ class Reporting:
         level : float
             Of all intervals.
         interval : str, optional
-            "chi2" | "wald" | "percentile": intervals of variances, see `variances`.
+            "chi2" | "wald" | "profile" | "percentile": intervals of variances, see `variances`.
         information : str, optional
             Instead of the fit's own.
         """
@@ -50,12 +50,14 @@ class Reporting:
         conf_int: bool = False,
         level: float = 0.95,
         df: str = "satterthwaite",
+        interval: str | None = None,
     ) -> pd.DataFrame:
         """broom.mixed's tidy: effect, group, term, estimate, std.error, statistic, df, p.value [, conf.low, conf.high].
 
-        `effects` among "fixed", "ran_pars", "ran_vals"; ``scales="vcov"`` gives variances instead of sd's.
+        `effects` among "fixed", "ran_pars", "ran_vals"; ``scales="vcov"`` gives variances instead of sd's;
+        `interval` is that of `variances`.
         """
-        return frames.tidy(self, effects, scales, conf_int, intervals.check_level(level), df)
+        return frames.tidy(self, effects, scales, conf_int, intervals.check_level(level), df, interval)
 
     def glance(self: Any) -> pd.DataFrame:
         """broom.mixed's glance: nobs, sigma, logLik, AIC, BIC, REMLcrit (or deviance), df.residual."""
@@ -82,6 +84,12 @@ class Reporting:
         from .plots import residuals
 
         return residuals(self, ax=ax)
+
+    def plot_profile(
+        self: Any, parameters: Any = None, kind: str = "zeta", *, level: float = 0.95, ax: Any = None
+    ) -> Any:
+        """Profiles of parameters (see `profile`): "zeta", "abs" or "density", a panel each."""
+        return self.profile(parameters, level=level).plot(kind, ax=ax)
 
     def plot_shares(self: Any, ax: Any = None) -> Any:
         """Shares of variance as bars."""

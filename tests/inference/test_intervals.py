@@ -79,10 +79,8 @@ def test_t_intervals_and_p_values_are_students_and_normal_at_infinity():
     assert_allclose(p, [2 * stats.t.sf(2.5, 4), 2 * stats.norm.sf(2.5)], **OBJECTIVE)
 
 
-def test_profile_and_bootstrap_are_refused_with_what_is_there_instead():
+def test_bootstrap_is_refused_with_what_is_there_instead():
     fit = cases.fitted(assemble.one_way())
-    with pytest.raises(NotProvided, match=r"profile-likelihood intervals are not available.*method='wald'"):
-        fit.conf_int(method="profile")
     with pytest.raises(NotProvided, match="bootstrap intervals are not available"):
         fit.conf_int(method="boot")
     with pytest.raises(OptionError, match="method='hpd' is not one of 'wald'"):

@@ -12,7 +12,8 @@ Examples
 from .caterpillar import caterpillar
 from .comparison import comparison
 from .cross_validation import cross_validation
+from .profile import profile
 from .residuals import residuals
 from .varshare import varshare
 
-__all__ = ["caterpillar", "comparison", "cross_validation", "residuals", "varshare"]
+__all__ = ["caterpillar", "comparison", "cross_validation", "profile", "residuals", "varshare"]
