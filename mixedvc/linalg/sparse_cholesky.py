@@ -164,7 +164,7 @@ def analyse(A: Any, order: Ints | None = None) -> Analysis:
     rank[steps.order] = np.arange(n)
     low, high = np.minimum(rank[rows], rank[cols]), np.maximum(rank[rows], rank[cols])
     given = low * n + high
-    keys = np.unique(np.concatenate([given, *_thin_keys(steps, n)]))
+    keys = _distinct(np.concatenate([given, *_thin_keys(steps, n)]))
     starts = np.searchsorted(keys, np.arange(n + 1) * n)
     entry_rows = keys % max(n, 1)
     levels = levels_of(steps, keys, starts, entry_rows, n)
@@ -183,13 +183,21 @@ def sparse_cholesky(A: Any, order: Ints | None = None) -> SparseCholesky:
     return analysis.factor(analysis.values(A))
 
 
+def _distinct(keys: Ints) -> Ints:
+    """Ascending, each once; a sort is faster here than numpy's table of hashes."""
+    keys.sort()
+    first = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return keys[first]
+
+
 def _pattern(A: Any) -> tuple[Ints, Ints, sp.csc_array]:
     """Lower entries column by column, and the symmetric pattern with its diagonal."""
     coo = sp.coo_array(A)
     n = coo.shape[0]
     i = np.concatenate([np.maximum(coo.row, coo.col), np.arange(n)]).astype(np.intp)
     j = np.concatenate([np.minimum(coo.row, coo.col), np.arange(n)]).astype(np.intp)
-    keys = np.unique(j * n + i)
+    keys = _distinct(j * n + i)
     rows, cols = keys % max(n, 1), keys // max(n, 1)
     off = rows > cols
     both = (np.concatenate([rows, cols[off]]), np.concatenate([cols, rows[off]]))
