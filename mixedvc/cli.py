@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import cli_compare as compare
+from . import cli_translate as translate
 from .cli_shared import (
     DONE,
     FAILED,
@@ -30,6 +31,7 @@ Fit variance-components mixed models with lme4 formulas and known covariances.
 
   mixedvc fit FORMULA TABLE                     fit a model, print its summary, write results
   mixedvc compare FORMULA TABLE --methods A,B   fit it by several methods, print them side by side
+  mixedvc translate CODE                        the Python for R code of lme4 and nlme
   mixedvc data                                  list the data sets that come with mixedvc
   mixedvc fit --help                            all options, the formula language and examples
 """
@@ -141,6 +143,17 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     compare.arguments(several)
+    ported = commands.add_parser(
+        "translate",
+        prog="mixedvc translate",
+        usage="mixedvc translate CODE [--output OUT]",
+        help="the Python for R code",
+        description=translate.ABOUT,
+        epilog=translate.EXAMPLES,
+        formatter_class=form,
+        allow_abbrev=False,
+    )
+    translate.arguments(ported)
     data = commands.add_parser(
         "data", help="list the data sets", description="List the data sets that come with mixedvc."
     )
@@ -176,7 +189,7 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
         "--df",
         default="satterthwaite",
         metavar="KIND",
-        help="satterthwaite (default), residual or normal: tests of fixed",
+        help="satterthwaite (default), kenward-roger, residual or normal: tests of fixed effects",
     )
     shown.add_argument("--level", type=float, default=0.95, metavar="P", help="of all intervals (default: 0.95)")
     shown.add_argument(
