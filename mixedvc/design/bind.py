@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..covariance.coerce import as_covariance
 from ..errors import BoundaryWarning, DataError, DroppedRowsWarning, OptionError, warn
 from ..formula.parse import expand_dot, parse
+from ..formula.residual import ResidualFormula, parse_residual
 from ..formula.resolve import resolve
 from ..formula.terms import BarTerm, FixedTerm, Formula
 from ..linalg.columns import orthonormal
@@ -25,6 +26,7 @@ from .missing import check_rule, drop_missing
 from .random import Grouping, column_reader
 from .rank import full_rank, residual_of_fixed
 from .request import Request, per_row, read_responses
+from .residual import Cells, groups_of, make_residual
 from .rows import check_response, offsets, responses, weights
 from .source import Source
 from .spec import Dropped, ModelSpec, Term
@@ -64,8 +66,24 @@ def bind(
         Response matrices that the formula names left of ``~``.
     weights, offset : str or (n,), optional
         A column or numbers; Var(e_i) = σ²/w_i.
-    residual : None or "us", optional
-        Structure of the residual.
+    residual : str, optional
+        Structure of the residual, in the grammar of random terms: what stands left of the bar says which cell of its
+        group a row is (numbers count by value), right of it stand the groups whose rows depend on each other, and
+        ``rows`` is the word for one group a row.
+
+        =====================================  =============================================================
+        ``diag(0 + f | rows)``                 independent rows, a variance for each level of f
+        ``ar1(1 | g)``                         ρ^|i − j| between the i-th and j-th row of a group, in the order
+                                               of the data
+        ``ar1(0 + time | g)``                  ρ to the number of steps between two times; a step is the common
+                                               divisor of the differences in the groups, gaps count
+        ``cs(1 | g)``                          one correlation between any two rows of a group
+        ``us(0 + time | g)``                   any covariance among the times, one row of a group at each
+        ``ar1(0 + time | g, hom=False)``       with a variance at each time (cs alike)
+        ``diag(0 + f | rows) * ar1(1 | g)``    with a variance for each level of f (cs alike)
+        =====================================  =============================================================
+
+        With weights, Cov(e_i, e_j) is divided by √(w_i w_j).
     missing : {"omit", "exclude", "fail"}
     contrasts : mapping of str, optional
         For factors by name: "treatment", "sum", "helmert", "poly", or a matrix with a row a level. Holds for the
@@ -90,7 +108,8 @@ def bind(
     names = column_names(data)
     parsed, bars, dot = _read(formula, names, None, covs, (weights, offset))
     responses = _as_mapping(responses, "responses")
-    wanted = _columns_used(parsed, bars, names, responses, (weights, offset))
+    structured = _residual_formula(residual)
+    wanted = _columns_used(parsed, bars, names, responses, (weights, offset), structured)
     frame = frame_of(data, wanted)
     request = Request(
         formula=formula,
@@ -129,7 +148,12 @@ def _read(
 
 
 def _columns_used(
-    parsed: Formula, bars: tuple[BarTerm, ...], names: tuple[str, ...], responses: Mapping[str, Any], extra: Any
+    parsed: Formula,
+    bars: tuple[BarTerm, ...],
+    names: tuple[str, ...],
+    responses: Mapping[str, Any],
+    extra: Any,
+    residual: ResidualFormula | None,
 ) -> list[str]:
     """Columns that the model reads, in order of appearance."""
     texts = [t for t in parsed.response if t.strip("`") not in responses]
@@ -137,6 +161,8 @@ def _columns_used(
     used = [name for text in texts for name in names_in(text)]
     used += [g for bar in bars for g in bar.group if not (g == random.ROWS and bar.cov and g not in names)]
     used += [value for value in extra if isinstance(value, str)]
+    if residual is not None:
+        used += [*(name for text in residual.factors for name in names_in(text)), *residual.group]
     return list(dict.fromkeys(used))
 
 
@@ -155,6 +181,8 @@ class _Table:
     y_names: tuple[str, ...]
     values: Mapping[str, Value]  # on all rows given
     groups: tuple[Grouping, ...]  # on all rows given
+    residual: ResidualFormula | None = None
+    blocks: Cells | None = None  # groups of the residual, on all rows given
 
 
 def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: tuple[str, ...]) -> ModelSpec:
@@ -167,7 +195,7 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
     X, names, coder, kept, aliased = _fixed(request, parsed, table, coders)
     w = weights(request, evaluator, table.rows, table.labels)
     offset = offsets(parsed, request, evaluator, table.rows, table.labels)
-    residual = random.residual_term(len(table.rows), w)
+    residual, cells = make_residual(table.residual, table.values, table.blocks, table.rows, table.labels, w, X)
     y = table.y[table.rows]
     left = y if offset is None else y - offset[:, None]
     _check_model(left, X, terms, residual, table.y_names, table.labels)
@@ -181,6 +209,7 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
         coders=coders,
         memory=evaluator.memory,
         fingerprints={name: covariance.fingerprint() for name, covariance in covariances.items()},
+        residual=cells,
     )
     return ModelSpec(
         y=y[:, 0] if y.shape[1] == 1 else y,
@@ -195,7 +224,7 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
         aliased=aliased,
         dropped=table.dropped,
         missing=request.missing,
-        notes=(*notes, *_notes(bars, terms, table, coders)),
+        notes=(*notes, *_notes(bars, terms, table, coders), *(() if cells is None else cells.notes)),
         source=source,
     )
 
@@ -212,11 +241,6 @@ def _covariances(request: Request, bars: tuple[BarTerm, ...], groups: tuple[Grou
 
 def _check_options(request: Request) -> None:
     check_rule(request.missing)
-    if request.residual not in (None, "us"):
-        raise OptionError(
-            f"residual={request.residual!r}: the residual is independent between rows (None or 'us'), with variances "
-            "σ²/w through weights=; other residual structures are not available"
-        )
     if request.align not in ("labels", "position"):
         raise OptionError(f"align={request.align!r}: choose 'labels' or 'position'")
 
@@ -230,19 +254,40 @@ def _table(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluat
         raise DataError(f"the data have {len(labels)} row{'s' * (len(labels) != 1)}: a variance needs at least two")
     values = {f: evaluator.value(f) for f in dict.fromkeys(f for t in _all_terms(parsed, bars) for f in t.factors)}
     groups = tuple(random.grouping(bar, evaluator, labels, random.is_rows(bar, frame)) for bar in bars)
-    rows, dropped = drop_missing(_cells(request, parsed, bars, evaluator, values), labels, request.missing)
+    residual = _residual_formula(request.residual)
+    blocks = None
+    if residual is not None:
+        values |= {f: evaluator.value(f) for f in residual.factors if f not in values}
+        blocks = groups_of([evaluator.column(name) for name in residual.group]) if residual.group else None
+    names = residual.group if residual is not None else ()
+    rows, dropped = drop_missing(_cells(request, parsed, bars, evaluator, values, names), labels, request.missing)
     if len(rows) < 2:
         raise DataError(f"only {len(rows)} complete row is left of {len(labels)}: a variance needs at least two")
-    return _Table(labels[rows], rows, dropped, y, y_names, values, groups)
+    return _Table(labels[rows], rows, dropped, y, y_names, values, groups, residual, blocks)
+
+
+def _residual_formula(text: Any) -> ResidualFormula | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise OptionError(
+            f"residual= is text such as 'diag(0 + f | rows)' or 'ar1(1 | g)', not a {type(text).__name__}"
+        )
+    return parse_residual(text)
 
 
 def _cells(
-    request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluator: Evaluator, values: Mapping[str, Value]
+    request: Request,
+    parsed: Formula,
+    bars: tuple[BarTerm, ...],
+    evaluator: Evaluator,
+    values: Mapping[str, Value],
+    more: tuple[str, ...] = (),
 ) -> dict[str, NDArray[np.bool_]]:
     """Missing cells by column; a factor is listed beside its columns only where it loses cells that they have."""
     texts = [*(t for t in parsed.response if t.strip("`") not in request.responses), *values]
     names = [name for text in texts for name in names_in(text)]
-    names += [g for bar in bars for g in bar.group if g in request.frame.columns]
+    names += [g for bar in bars for g in bar.group if g in request.frame.columns] + list(more)
     cells = {name: evaluator.column(name).missing for name in dict.fromkeys(names)}
     for text, value in values.items():
         if isinstance(value, Categories):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .missing import by_variable
 from .spec import ModelSpec, Term
 
@@ -54,10 +56,27 @@ def _random(term: Term) -> list[str]:
 
 
 def _residual(spec: ModelSpec) -> list[str]:
-    if spec.weights is None:
-        return ["Residual: independent, one variance"]
     given = spec.source.request.weights
-    return [f"Residual: independent, variance sigma2 / {given if isinstance(given, str) else 'weights'}"]
+    weighted = "" if spec.weights is None else f" / {given if isinstance(given, str) else 'weights'}"
+    own = spec.source.residual
+    if own is None or spec.residual.k == 1:
+        return [
+            "Residual: independent, one variance"
+            if not weighted
+            else f"Residual: independent, variance sigma2{weighted}"
+        ]
+    lines = [f"Residual: {own.formula.text}{', variances' if weighted else ''}{weighted}"]
+    if own.factors:
+        lines.append(f"  a variance for each of {_some(tuple(map(str, own.levels)))} ({':'.join(own.factors)})")
+    if not spec.correlated_residual:
+        return [*lines, "  rows are independent"]
+    sizes = np.bincount(spec.residual.codes)
+    group = ":".join(own.formula.group)
+    lines.append(f"  correlated within the {spec.residual.q} levels of {group} ({sizes.min()} to {sizes.max()} rows)")
+    if own.formula.structure == "ar1":
+        what = f"{own.step:g} in {own.formula.cell[0]}" if own.formula.cell else "from one row to the next of a group"
+        lines.append(f"  correlation: rho to the number of steps; a step is {what}")
+    return lines
 
 
 def _rows(spec: ModelSpec) -> list[str]:

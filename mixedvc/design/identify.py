@@ -68,16 +68,19 @@ def check_components(terms: Sequence[Term], residual: Term, Q: Float) -> None:
     V_j v for random v are linearly dependent (almost surely) exactly if the V_j are.  With M = I − QQᵀ, M V_j M v says
     the same of what REML sees.
     """
-    if not terms:
+    if not terms and residual.structure.n_par == 1:
         return
     every = (*terms, residual)
-    index = [(i, a, b) for i, term in enumerate(every) for a, b in term.structure.pairs]
+    index = [(i, a, b) for i, term in enumerate(terms) for a, b in term.structure.pairs]
+    moves = _directions(residual)
+    index += [(len(terms), j, j) for j in range(len(moves))]
     n = len(residual.codes)
-    probes = 2 + max((term.k + 1) // (2 * term.q) for term in terms) + len(index) // n
+    probes = 2 + max(((term.k + 1) // (2 * term.q) for term in terms), default=0) + len(index) // n
     v = np.random.default_rng(20).standard_normal((n, probes))
     Mv = v - Q @ (Q.T @ v)
     both = np.concatenate([v, Mv], axis=1)
-    images = np.stack([_apply(every[i], a, b, both) for i, a, b in index])
+    of_terms = [_apply(terms[i], a, b, both) for i, a, b in index if i < len(terms)]
+    images = np.stack([*of_terms, *(_moved(residual, D, both) for D in moves)])
     _refuse_zero(every, index, images[:, :, :probes])
     seen = images[:, :, probes:] - np.einsum("np,mpc->mnc", Q, np.einsum("np,mnc->mpc", Q, images[:, :, probes:]))
     if not _dependent(every, index, _of_orthogonal(terms, index, images[:, :, :probes], v)):
@@ -109,6 +112,29 @@ def _of_orthogonal(terms: Sequence[Term], index: list[tuple[int, int, int]], ima
     return out
 
 
+def _directions(residual: Term) -> list[Float | None]:
+    """Directions in which the residual's Σ (k×k) can move, at parameters inside; None for its only variance.
+
+    A pattern is told from other terms by how V moves with its parameters: the entries of an ar1 or cs matrix, taken
+    freely, add up to the covariance of a random intercept.
+    """
+    structure = residual.structure
+    if structure.n_par == 1:
+        return [None]
+    inside = structure.build(structure.start(np.eye(residual.k)))
+    par = structure.start(inside)
+    if not structure.linear:
+        par = np.append(np.linspace(1.0, 1.5, len(par) - 1), 0.37)
+    return list(structure.gradient(par))
+
+
+def _moved(residual: Term, D: Float | None, v: Float) -> Float:
+    """Z (D ⊗ I) Zᵀ v (n, c) of a direction of the residual's Σ."""
+    if D is None:
+        return residual.basis**2 * v
+    return residual.spread(np.einsum("ab,qbc->qac", D, residual.collect(v), optimize=True))
+
+
 def _between(term: Term, v: Float) -> Float:
     """K A Kᵀ v with K the incidence of levels."""
     if term.q == len(term.codes) and (term.codes[1:] > term.codes[:-1]).all():
@@ -128,6 +154,12 @@ def _refuse_zero(every: Sequence[Term], index: list[tuple[int, int, int]], image
     for j in np.flatnonzero(zero):
         i, a, b = index[j]
         term = every[i]
+        if i == len(every) - 1:
+            first, second = term.structure.names(term.effects)[a]
+            raise IdentifiabilityError(
+                f"residual {term.text}: no group has rows in both {first!r} and {second!r}, so nothing tells their "
+                "covariance. ar1() and cs() need fewer covariances"
+            )
         if a == b and term.cov_name is not None and not term.covariance.diagonal(term.positions).any():
             raise IdentifiabilityError(
                 f"{term.text}: cov[{term.cov_name!r}] is zero among the levels in the data: the term has no variance"
@@ -188,7 +220,8 @@ def _explained_by_fixed(every: Sequence[Term], index: list[tuple[int, int, int]]
     before = np.sqrt((images**2).sum(axis=(1, 2)))
     after = np.sqrt((seen**2).sum(axis=(1, 2)))
     gone = [index[j] for j in np.flatnonzero(after <= 1e-9 * np.maximum(before, 1e-300)) if index[j][1] == index[j][2]]
-    lost = [f"{every[i].text} {every[i].effects[a]!r}" for i, a, _ in gone]
+    lost = [f"{every[i].text} {every[i].effects[a]!r}" for i, a, _ in gone if i < len(every) - 1]
+    lost += [f"residual {every[i].text}" for i, _, _ in gone if i == len(every) - 1]
     if lost:
         _warn(
             f"the fixed effects explain all that these random effects could: {listed(lost)}. Their variances are not "

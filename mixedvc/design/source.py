@@ -17,6 +17,7 @@ from .frames import column_names, frame_of, listed, row_labels
 from .missing import refuse_infinite
 from .random import Grouping, column_reader, grouping, is_rows, unique_names
 from .request import Binder, Request
+from .residual import ResidualSource
 from .spec import ModelSpec
 from .transforms import Memory
 
@@ -57,6 +58,9 @@ class NewRows:
         Where ``weights=`` was a column and the new data have it.
     labels : (n,) object
         Row labels.
+    residual : (n,) intp or None
+        The effect of the residual whose variance a new observation has, −1 where a cell is missing; None where the
+        residual has one variance, or was not asked for.
     """
 
     X: Float
@@ -64,6 +68,7 @@ class NewRows:
     offset: Float | None
     weights: Float | None
     labels: NDArray[np.object_]
+    residual: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class Source:
         What remembering transforms (scale, poly, …) learned.
     fingerprints : mapping of str to str
         Of each covariance when the specification was made.
+    residual : ResidualSource or None
+        Of a residual with a structure.
     """
 
     request: Request
@@ -97,6 +104,7 @@ class Source:
     coders: tuple[Coder, ...]
     memory: Mapping[str, Memory]
     fingerprints: Mapping[str, str]
+    residual: ResidualSource | None = None
 
     @property
     def formula(self) -> str:
@@ -127,7 +135,7 @@ class Source:
                     "(mixedvc.model) so that labels and checks hold for the new numbers"
                 )
 
-    def new_rows(self, newdata: Any, terms: bool | Collection[str] = True) -> NewRows:
+    def new_rows(self, newdata: Any, terms: bool | Collection[str] = True, *, residual: bool = False) -> NewRows:
         """Code new rows with the contrasts, knots and means of the fit.
 
         Parameters
@@ -136,6 +144,8 @@ class Source:
             With every column that the fixed part, the offsets and the chosen terms read.
         terms : bool or collection of str
             True for all random terms, False for none, or their names.
+        residual : bool
+            Whether to find the variance of each row's residual.
 
         Raises
         ------
@@ -145,13 +155,17 @@ class Source:
             Levels of a fixed factor that the fit did not see, infinite values.
         """
         chosen = self._chosen(terms)
-        frame = self._frame(newdata, chosen)
+        of_residual = self.residual.factors if residual and self.residual is not None else ()
+        frame = self._frame(newdata, chosen, of_residual)
         labels = row_labels(frame)
         evaluator = Evaluator(column_reader(frame), dict(self.memory))
         X = self.coder.matrix(evaluator, labels)[:, self.kept]
         _refuse_inf(X, tuple(self.coder.names[j] for j in self.kept.tolist()), labels)
         rows = tuple(self._random(i, name, evaluator, labels, frame) for i, name in chosen)
-        return NewRows(X, rows, self._offset(evaluator, frame), self._weights(evaluator, frame), labels)
+        which = None
+        if of_residual and self.residual is not None:
+            which = self.residual.effects_of({text: evaluator.value(text) for text in of_residual}, labels)
+        return NewRows(X, rows, self._offset(evaluator, frame), self._weights(evaluator, frame), labels, which)
 
     def _chosen(self, terms: bool | Collection[str]) -> list[tuple[int, str]]:
         names = unique_names(self.bars)
@@ -162,10 +176,10 @@ class Source:
             raise BindError(f"no random term is called {listed(unknown)}; the model has {listed(names)}")
         return [(i, name) for i, name in enumerate(names) if name in terms]
 
-    def _frame(self, newdata: Any, chosen: list[tuple[int, str]]) -> Any:
+    def _frame(self, newdata: Any, chosen: list[tuple[int, str]], more: tuple[str, ...] = ()) -> Any:
         """The needed columns of the new data; all that are absent are named at once."""
         texts = [*self.coder.variables, *self.parsed.offsets]
-        texts += [text for i, _ in chosen for text in self.coders[i].variables]
+        texts += [text for i, _ in chosen for text in self.coders[i].variables] + list(more)
         need = [name for text in texts for name in names_in(text)]
         need += [g for i, _ in chosen if not is_rows(self.bars[i], self.frame) for g in self.bars[i].group]
         optional = [v for v in (self.request.weights, self.request.offset) if isinstance(v, str)]

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..covariance.base import Covariance, Positions
-from ..structures.base import Structure
+from ..structures.base import Structure, pattern_of, sigma_of
 from .families import row_families
 
 Float = NDArray[np.float64]
@@ -84,6 +84,19 @@ class Term:
             return [np.where(column != 0.0, self.codes, -1) for column in self.basis.T]
         return [np.where(self.basis.any(axis=1), self.codes, -1)]
 
+    def row_products(self, basis: Float | None = None) -> Float:
+        """(m, n) what each linear parameter adds to a row's variance, A counted as if of unit diagonal.
+
+        `basis` (n, k) in the place of the term's own, e.g. in working rows.
+        """
+        x, pairs, pattern = self.basis if basis is None else basis, self.structure.pairs, pattern_of(self.structure)
+        if pattern is None:
+            return np.stack([x[:, a] * x[:, b] * (1.0 if a == b else 2.0) for a, b in pairs])
+        row, cell = np.nonzero(x)  # one effect a row
+        out = np.zeros((len(pairs), len(x)))
+        out[pattern[cell, cell], row] = x[row, cell] ** 2
+        return out
+
     def spread(self, u: Float) -> Float:
         """Z u: (n, c) row contributions of u (q, k) or (q, k, c)."""
         rows = u[self.codes]
@@ -136,7 +149,8 @@ class ModelSpec:
     terms : tuple of Term
         Random terms in the order of the formula.
     residual : Term
-        The residual as a term: levels = rows, A = identity, basis = weights^-½ (ones without weights).
+        The residual as a term, A = identity: levels = rows and basis = weights^-½ (ones without weights); or, where
+        ``residual=`` says so, levels = groups of rows that depend on each other, effects = the cells of a group.
     x_names, y_names : tuple of str
     row_labels : (n,) object
         Index of the data frame, of the rows kept.
@@ -212,26 +226,30 @@ class ModelSpec:
     @cached_property
     def families(self) -> NDArray[np.intp]:
         """(n,) label 0…B−1 of the independent group of each row: V is zero between groups whatever θ is."""
-        linking = [term for term in self.all_terms if term is not self.residual or term.q != self.n]
+        linking = self.all_terms if self.correlated_residual else self.terms
         label = row_families(self.n, [(term.covariance, term.positions, term.linked_codes()) for term in linking])
         label.flags.writeable = False
         return label
 
+    @cached_property
+    def correlated_residual(self) -> bool:
+        """Whether residuals of some rows depend on each other: rows share a level of the residual."""
+        return bool(np.bincount(self.residual.codes, minlength=1).max() > 1)
+
     def sigmas(self, theta: Float) -> list[Float]:
         """Σ (k×k) of every term, the residual last, from the linear parameters."""
-        out = [np.zeros((term.k, term.k)) for term in self.all_terms]
-        for value, where in zip(theta, self.index, strict=True):
-            out[where.term][where.a, where.b] = out[where.term][where.b, where.a] = value
-        return out
+        stops = np.cumsum([len(term.structure.pairs) for term in self.all_terms])
+        pieces = np.split(np.asarray(theta, dtype=np.float64), stops[:-1])
+        return [sigma_of(term.structure, piece) for term, piece in zip(self.all_terms, pieces, strict=True)]
 
     def theta(self, sigmas: list[Float]) -> Float:
         """Linear parameters from every term's Σ; the inverse of `sigmas`."""
         return np.array([sigmas[w.term][w.a, w.b] for w in self.index])
 
     def residual_variances(self, theta: Float) -> Float:
-        """(n,) Var(e_i) = b_iᵀ Σ_e b_i, b_i the residual's effects in row i (weight^-½, in its own sample's column)."""
+        """(n,) Var(e_i) = b_iᵀ Σ_e b_i, b_i the residual's effects in row i (weight^-½, in its own cell's column)."""
         B = self.residual.basis
-        return np.einsum("na,ab,nb->n", B, self.sigmas(theta)[-1], B)
+        return np.sum((B @ self.sigmas(theta)[-1]) * B, axis=1)
 
     def explain(self) -> str:
         """How the formula was read, in words: response, fixed columns, each random term, rows dropped."""

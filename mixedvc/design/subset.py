@@ -27,7 +27,7 @@ def take_rows(spec: ModelSpec, rows: NDArray[np.intp]) -> ModelSpec:
         y=spec.y[at],
         X=np.array(X[:, kept]),
         terms=tuple(_used_levels(_rows(term, at)) for term in spec.terms),
-        residual=_residual(spec.residual, at),
+        residual=residual_of(spec.residual, at),
         x_names=names,
         row_labels=spec.row_labels[at],
         weights=None if spec.weights is None else spec.weights[at],
@@ -48,11 +48,25 @@ def _used_levels(term: Term) -> Term:
     return replace(term, levels=term.levels[used], codes=codes, positions=term.positions[used])
 
 
-def _residual(term: Term, at: NDArray[np.intp]) -> Term:
-    """The residual of some rows: where its levels are the rows, the rows taken are its new levels."""
+def residual_of(term: Term, at: NDArray[np.intp]) -> Term:
+    """The residual of some rows: where its levels are the rows, the rows taken are its new levels.
+
+    Where they are groups, a row taken again goes to a copy of its group: residuals are of rows, not of records.
+    """
     taken = _rows(term, at)
-    if term.q != len(term.codes):
-        return taken
-    count = np.arange(len(at))
-    labels = count.astype(object)
-    return replace(taken, levels=labels, codes=count, positions=count, covariance=Identity(labels))
+    if np.bincount(term.codes, minlength=1).max() == 1:
+        codes = np.arange(len(at))
+    else:
+        codes = np.unique(taken.codes + term.q * _times_before(at), return_inverse=True)[1].reshape(-1)
+    labels = np.arange(int(codes.max(initial=-1)) + 1).astype(object)
+    positions = np.arange(len(labels))
+    return replace(taken, levels=labels, codes=codes, positions=positions, covariance=Identity(labels))
+
+
+def _times_before(at: NDArray[np.intp]) -> NDArray[np.intp]:
+    """How often each position stood earlier in `at`."""
+    order = np.argsort(at, kind="stable")
+    start = np.concatenate([[True], np.diff(at[order]) != 0])
+    out = np.empty(len(at), dtype=np.intp)
+    out[order] = np.arange(len(at)) - np.flatnonzero(start)[np.cumsum(start) - 1]
+    return out

@@ -18,7 +18,8 @@ def admissible(spec: ModelSpec, theta: Float) -> Float:
     """
     sigmas = spec.sigmas(theta)
     out = [Sigma if la.small_eigh(Sigma)[0][0] >= 0.0 else la.nearest_psd(Sigma, 0.0) for Sigma in sigmas]
-    if not la.small_eigh(out[-1])[0][0] > 0.0:
+    degenerate = getattr(spec.residual.structure, "degenerate", False) and bool((np.diagonal(out[-1]) > 0.0).all())
+    if not degenerate and not la.small_eigh(out[-1])[0][0] > 0.0:
         out[-1] = out[-1] + np.diag(_floors(spec))
     if all(a is b for a, b in zip(out, sigmas, strict=True)):
         return theta

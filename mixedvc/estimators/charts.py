@@ -106,16 +106,14 @@ class SdChart:
         return self.structure.build(np.append(q[:-1] ** 2, q[-1]))
 
     def _jacobian_at(self, q: Float) -> Float:
-        k = self.structure.k
         R, dR = self.structure.correlation(q[-1])
-        d = np.broadcast_to(q[:-1], (k,)) if len(q) == 2 else q[:-1]
-        G = np.zeros((k + 1, k, k))
-        for a in range(k):
-            G[a, a, :] += R[a] * d
-            G[a, :, a] += R[a] * d
-        G[k] = d[:, None] * dR * d
-        if len(q) == 2:
-            G = np.stack([G[:k].sum(0), G[k]])
+        own = _stratum(self.structure)
+        d = q[:-1][own]
+        G = np.empty((len(q), len(d), len(d)))
+        for j in range(len(q) - 1):
+            half = (own == j)[:, None] * R * d
+            G[j] = half + half.T
+        G[-1] = d[:, None] * dR * d
         first, second = np.array(self.structure.pairs).T
         return G[:, first, second]
 
@@ -139,6 +137,14 @@ class SdChart:
     def moved(self, q: Float) -> SdChart:
         sd = np.where(q[:-1] < 1e-5, 0.0, q[:-1])  # scaled: a variance of 1e-10 of the response's is zero
         return SdChart(self.structure, np.append(sd, q[-1]))
+
+
+def _stratum(structure: Any) -> NDArray[np.intp]:
+    """(k,) which of its variances each effect of a patterned structure has."""
+    own = getattr(structure, "stratum", None)
+    if own is not None:
+        return np.array(own, dtype=np.intp)
+    return np.zeros(structure.k, dtype=np.intp) if structure.hom else np.arange(structure.k)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import OptionError
+from ..errors import NotProvided, OptionError
 from ..likelihood.base import Evaluation, Likelihood
 from ..linalg import dense as la
 from ..progress import Progress
@@ -59,6 +59,11 @@ def climb(
     options: Any, spec: ModelSpec, update: Update, progress: Progress | None, likelihood: Likelihood | None
 ) -> PointEstimate:
     """Fit `spec` with the update of an estimator whose fields are `options`."""
+    if getattr(spec.residual.structure, "degenerate", False):
+        raise NotProvided(
+            f"method {options.name!r} needs the inverse of the covariance of all cells of the residual, and in "
+            f"{spec.residual.text} a place with a variance for each level is several cells: use method='reml' or 'ml'"
+        )
     found = begin(options, spec, likelihood, purpose="iterate")
     if isinstance(found, PointEstimate):
         return found

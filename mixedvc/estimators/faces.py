@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..likelihood.base import Evaluation
 from ..likelihood.gaussian import levels_matmat
+from ..likelihood.row_pairs import residual_solve
 from ..linalg import dense as la
 from ..linalg.roots import pivoted_root
 from .charts import BoxChart, Chart, FaceChart, face_at
@@ -43,8 +44,13 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
     noise = spec.residual_variances(at.theta)
     silent = noise <= 0.0
     precision = np.where(silent, 0.0, 1.0 / np.where(silent, 1.0, noise))
+    correlated = spec.correlated_residual
+    if correlated and la.small_eigh(spec.sigmas(at.theta)[-1])[0][0] <= 0.0:
+        return {}
     out: dict[int, Chart] = {}
     for one in seen:
+        if correlated and one.term == len(spec.terms):
+            continue  # its errors are what the other terms are weighed by
         met = spec.all_terms[one.term].basis[silent] @ units.transform(one.term)
         free = np.asarray(~met.any(axis=0))
         if can_turn(one.chart) and (free.all() if not isinstance(one.chart, FaceChart) else free.any()):
@@ -60,6 +66,8 @@ def _products(spec: ModelSpec, units: Units, at: Evaluation, term: int, L: Float
     b = levels_matmat(t, t.collect(at.Py)) @ (T @ L)
     g = (t.basis @ T)[:, :, None] * b[t.codes][:, None, :]
     flat = g.reshape(len(g), -1)
+    if spec.correlated_residual:
+        return flat.T @ residual_solve(spec, at.theta, flat)
     return flat.T @ (flat * precision[:, None])
 
 

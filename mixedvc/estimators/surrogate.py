@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ..covariance.base import Can
 from ..design.spec import ModelSpec, Term
-from ..likelihood.base import Evaluation
+from ..likelihood.base import Evaluation, HasCells
 from ..linalg import dense as la
+from ..structures.base import pattern_of, sigma_of
 from .charts import BoxChart, Chart, EigenChart, FaceChart, SdChart, face_at
 from .quadratic import box_step
 from .start import Units
@@ -81,9 +82,19 @@ def look(spec: ModelSpec, units: Units, at: Evaluation, charts: Sequence[Chart],
     """What an evaluation says of every term that can move."""
     Q = _matrices(spec, units.dual(np.asarray(at.quad)))
     M = _matrices(spec, units.dual(np.asarray(at.trace)))
+    if pattern_of(spec.residual.structure) is not None and len(charts[-1].q):
+        Q[-1], M[-1] = _of_cells(spec, units, at)
     return [
         Seen(i, chart, chart.sigma(chart.q), Q[i], M[i], counts[i]) for i, chart in enumerate(charts) if len(chart.q)
     ]
+
+
+def _of_cells(spec: ModelSpec, units: Units, at: Evaluation) -> tuple[Float, Float]:
+    """Q and M of a residual whose entries share parameters: θ has sums over entries, the M step needs each."""
+    T = np.sqrt(units.variance) * units.transform(len(spec.terms))
+    assert isinstance(at, HasCells)
+    errors = spec.residual.collect(np.asarray(at.Py)) @ T
+    return errors.T @ errors, T.T @ np.asarray(at.residual_traces) @ T
 
 
 def _matrices(spec: ModelSpec, values: Float) -> list[Float]:
@@ -224,10 +235,7 @@ def _slope(chart: Chart, a: float, M: Float, N: Float) -> tuple[Float, Float]:
     inverse = la.inverse_psd(S)
     K = inverse @ N @ inverse
     G = a * inverse + M - K
-    full = np.zeros((len(chart.q), *Sigma.shape))
-    for row, D in zip(chart.jacobian(), full, strict=True):
-        for value, (i, j) in zip(row, chart.structure.pairs, strict=True):
-            D[i, j] = D[j, i] = value
+    full = np.stack([sigma_of(chart.structure, row) for row in chart.jacobian()])
     D = full[:, keep[:, None], keep]
     slope = np.einsum("iab,ab->i", D, G)
     weight = 1.0 if a > 0.0 else 2.0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..likelihood.base import Evaluation
 from ..likelihood.gaussian import levels_matmat
+from ..likelihood.row_pairs import row_pairs
 from ..linalg import dense as la
 
 Float = NDArray[np.float64]
@@ -27,6 +28,9 @@ def covariance_times(spec: ModelSpec, U: Float) -> Float:
     parts = []
     spread: dict[int, Float] = {}
     for where in spec.index:
+        if where.term == len(spec.terms) and spec.correlated_residual:
+            residual = row_pairs(spec.residual, spec.residual.basis)
+            return np.concatenate([np.stack(parts) if parts else np.empty((0, *U.shape)), residual.apply(U)])
         term = spec.all_terms[where.term]
         if where.term not in spread:
             collected = term.collect(U)  # (q, k, c)

@@ -55,12 +55,16 @@ class TermRows:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to predict: X (r, p), the chosen random terms, offset and weights."""
+    """Rows to predict: X (r, p), the chosen random terms, offset and weights, and the cell of the residual (r,).
+
+    −1 is a cell that is not known; None stands for the only variance that there is.
+    """
 
     X: Float
     terms: dict[int, TermRows]
     offset: Float | None = None
     weights: Float | None = None
+    residual: Positions | None = None
 
 
 def choose_terms(spec: ModelSpec, random: str | Sequence[str]) -> tuple[int, ...]:
@@ -79,7 +83,7 @@ def choose_terms(spec: ModelSpec, random: str | Sequence[str]) -> tuple[int, ...
 def training_rows(spec: ModelSpec, chosen: Sequence[int]) -> Rows:
     """The rows of the fit."""
     parts = {i: TermRows(t.codes, t.positions[t.codes], t.basis) for i, t in enumerate(spec.terms) if i in chosen}
-    return Rows(spec.X, parts, spec.offset, spec.weights)
+    return Rows(spec.X, parts, spec.offset, spec.weights, np.argmax(spec.residual.basis != 0.0, axis=1))
 
 
 def match_levels(
@@ -238,5 +242,6 @@ def held_out(whole: ModelSpec, part: ModelSpec, at: Positions) -> Rows:
         seen[fitted.positions] = np.arange(fitted.q)
         positions = term.positions[term.codes[at]]
         parts[i] = TermRows(seen[positions], positions, term.basis[at])
-    chosen = (None if values is None else values[at] for values in (whole.offset, whole.weights))
-    return Rows(whole.X[np.ix_(at, columns)], parts, *chosen)
+    offset, weights = (None if values is None else values[at] for values in (whole.offset, whole.weights))
+    cell = np.argmax(whole.residual.basis[at] != 0.0, axis=1)
+    return Rows(whole.X[np.ix_(at, columns)], parts, offset, weights, cell)

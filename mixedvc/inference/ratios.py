@@ -66,16 +66,17 @@ def weights(spec: ModelSpec, scale: str = "variance") -> Float:
     if scale not in SCALES:
         raise OptionError(f"scale={scale!r} is not one of {', '.join(map(repr, SCALES))}")
     out = []
-    for where in spec.index:
-        term = spec.all_terms[where.term]
+    residual = spec.residual.row_products().mean(axis=1)
+    for where in spec.index[: len(spec.index) - len(residual)]:
+        term = spec.terms[where.term]
         products = term.basis[:, where.a] * term.basis[:, where.b]
-        if scale == "pve" and where.term < len(spec.terms):
+        if scale == "pve":
             total = float(products @ np.asarray(term.covariance.diagonal(term.positions))[term.codes])
             value = total / spec.n - _grand_mean(spec, where.term, where.a, where.b)
         else:
             value = float(products.mean())
         out.append(value if where.a == where.b else 2 * value)
-    return np.array(out)
+    return np.concatenate([out, residual])
 
 
 def _grand_mean(spec: ModelSpec, i: int, a: int, b: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..errors import NotProvided, OptionError
 from ..estimators.base import PointEstimate
-from ..likelihood.base import Evaluation
+from ..estimators.charts import numeric_curvature
+from ..likelihood.base import Evaluation, information_along
 from ..linalg.dense import NotPositiveDefinite, inverse_psd, small_eigh
-from .parameters import jacobian, par_slices
+from .parameters import jacobian, par_slices, theta_slices
 
 Float = NDArray[np.float64]
 KINDS = ("expected", "average", "observed")
@@ -55,9 +57,14 @@ def default_kind(spec: ModelSpec, likelihood: str) -> str:
 
 def information(evaluation: Evaluation, kind: str) -> Float:
     """The (m, m) information of the linear parameters called `kind`."""
+    check_kind(kind)
+    return np.asarray(getattr(evaluation, f"{kind}_information"))
+
+
+def check_kind(kind: str) -> None:
+    """Refuse what is no information."""
     if kind not in KINDS:
         raise OptionError(f"information={kind!r} is not one of {', '.join(map(repr, KINDS))}")
-    return np.asarray(getattr(evaluation, f"{kind}_information"))
 
 
 def parameter_covariance(
@@ -73,7 +80,11 @@ def parameter_covariance(
     J = jacobian(spec, estimate.par)
     T = J @ D
     try:
-        inner = _inverse(T.T @ information(evaluation, kind) @ T)
+        check_kind(kind)
+        along = information_along(evaluation, kind, T.T)
+        if kind == "observed":
+            along = along - D.T @ _bend(spec, estimate, evaluation) @ D
+        inner = inverse_information(along)
         problem = ""
     except NotPositiveDefinite:
         inner = np.full((D.shape[1],) * 2, np.nan)
@@ -107,7 +118,7 @@ def sampling_covariance(
     return ParameterCovariance(sampling.kind, sampling.cov, J @ sampling.cov @ J.T, se, ~estimate.fixed)
 
 
-def _inverse(information_: Float) -> Float:
+def inverse_information(information_: Float) -> Float:
     """Inverse after scaling to a unit diagonal: units of y may be anything."""
     if not len(information_):
         return information_
@@ -119,6 +130,27 @@ def _inverse(information_: Float) -> Float:
     if small_eigh(scaled)[0][0] < 1e-12:
         raise NotPositiveDefinite(len(scaled))
     return inverse_psd(scaled) * scale[:, None] * scale
+
+
+def _bend(spec: ModelSpec, estimate: PointEstimate, evaluation: Evaluation) -> Float:
+    """Σ_j score_j ∇²θ_j over the structure parameters: patterned Σ bend, and single θ_j have scores at the maximum."""
+    out = np.zeros((len(estimate.par),) * 2)
+    for term, of, at in zip(spec.all_terms, par_slices(spec), theta_slices(spec), strict=True):
+        structure, par = term.structure, estimate.par[of]
+        if structure.linear or estimate.at_bound[of].any():
+            continue
+        first, second = np.array(structure.pairs).T
+
+        def slope(q: Float, s: Any = structure, a: Any = first, b: Any = second) -> Float:
+            return np.asarray(s.gradient(q)[:, a, b])
+
+        unit = np.where(np.isfinite(structure.bounds()[1]), 1.0, np.maximum(np.abs(par), 1e-300))
+        lower, upper = (limit / unit for limit in structure.bounds())
+        scaled = numeric_curvature(
+            lambda x, u=unit, f=slope: f(x * u) * u[:, None], par / unit, evaluation.score[at], lower, upper
+        )
+        out[of, of] = scaled / unit[:, None] / unit
+    return out
 
 
 def _directions(spec: ModelSpec, estimate: PointEstimate, free: NDArray[np.bool_]) -> Float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.spec import ModelSpec
+from ..design.spec import ModelSpec, Term
 from ..errors import OptionError
 from ..likelihood.base import Evaluation
 from ..linalg.dense import small_root
@@ -46,14 +46,16 @@ def simulate(
         if random == "fitted":
             out += term.spread(np.asarray(evaluation.blup(i)))[:, None]
         else:
-            out += term.spread(_draw_effects(spec, i, sigmas[i], rng, nsim))
+            out += term.spread(_draw_effects(term, sigmas[i], rng, nsim))
+    if spec.correlated_residual:
+        drawn = _draw_effects(spec.residual, sigmas[-1], rng, nsim)
+        return out + spec.residual.spread(drawn)
     size = np.sqrt(spec.residual_variances(evaluation.theta))
     return out + size[:, None] * rng.standard_normal((spec.n, nsim))
 
 
-def _draw_effects(spec: ModelSpec, i: int, Sigma: Float, rng: np.random.Generator, nsim: int) -> Float:
+def _draw_effects(term: Term, Sigma: Float, rng: np.random.Generator, nsim: int) -> Float:
     """u* (q, k, nsim) ~ N(0, Σ ⊗ A) of the levels in the data."""
-    term = spec.terms[i]
     among = term.covariance.restrict(term.positions)
     z = np.asarray(among.draw(rng, term.k * nsim)).reshape(term.q, term.k, nsim)
     return np.einsum("ab,qbs->qas", small_root(Sigma), z)

@@ -94,6 +94,25 @@ class HasRough(Protocol):
     def rough(self) -> Likelihood | None: ...
 
 
+@runtime_checkable
+class HasCells(Protocol):
+    """An evaluation of a residual whose entries of Σ share linear parameters: what θ's sums over entries do not say."""
+
+    @property
+    def residual_traces(self) -> Float: ...  # (k, k) tr(T Z_a Z_bᵀ) on working rows
+
+
+def information_along(evaluation: Evaluation, kind: str, D: Float) -> Float:
+    """(r, r) D I Dᵀ of the information called `kind` and directions D (r, m) of θ, by the evaluation's own way if any.
+
+    Where a structure of few parameters has many θ, directions alone may be far cheaper than the whole.
+    """
+    own = getattr(evaluation, "information_along", None)
+    if own is not None:
+        return np.asarray(own(kind, D))
+    return np.asarray(D @ getattr(evaluation, f"{kind}_information") @ D.T)
+
+
 class LikelihoodKind(Protocol):
     """What is registered: a class or factory that says whether it applies, at what cost, and builds."""
 

@@ -6,7 +6,8 @@ connects.  Every V_j is formed once inside the blocks; no n×n array exists.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,10 +18,12 @@ from ..covariance.base import Can, Covariance
 from ..design.spec import ModelSpec, Term
 from ..linalg import dense as la
 from ..linalg.memory import require
+from ..structures.base import pattern_of
 from .base import likelihoods
 from .choose import Cost, cost_of
 from .gaussian import GaussianEvaluation
 from .moments import moment_equations
+from .row_pairs import RowPairs, block_rows, row_pairs
 from .rows import RowFrame, Rows, working_rows
 
 Float = NDArray[np.float64]
@@ -28,20 +31,18 @@ _SMALL = 2000  # levels of which one dense block is cheap
 _LAPACK_FROM = 64  # blocks this large are inverted one by one through Cholesky
 
 
-def block_rows(label: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """One array (blocks, size) of row numbers for each block size."""
-    order = np.argsort(label, kind="stable")
-    sizes = np.bincount(label)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    return [order[starts[sizes == s][:, None] + np.arange(s)] for s in np.unique(sizes)]
-
-
 @dataclass(frozen=True)
 class Stack:
-    """All blocks of one size: their rows (b, s) and every V_j in them (m, b, s, s)."""
+    """All blocks of one size: their rows (b, s) and V_j in them (m, b, s, s).
+
+    Where rows of the residual depend on each other V has the random terms' parameters only, and `at` is the place of
+    each of the residual's pairs of rows (`which` of them are in these blocks) in a raveled (b, s, s).
+    """
 
     index: NDArray[np.intp]
     V: Float
+    which: NDArray[np.intp] | None = None
+    at: NDArray[np.intp] | None = None
 
     def apply(self, U: Float) -> Float:
         """(m, b, s, c)."""
@@ -49,11 +50,11 @@ class Stack:
 
 
 class BlockState:
-    """V at one θ, block by block."""
+    """V at one θ, block by block; `pairs` are the residual's where it is not in the stacks."""
 
-    def __init__(self, stacks: list[Stack], theta: Float):
-        self.stacks, self.theta = stacks, theta
-        self.V = [np.tensordot(theta, stack.V, axes=1) for stack in stacks]
+    def __init__(self, stacks: list[Stack], pairs: RowPairs | None, theta: Float):
+        self.stacks, self.pairs, self.theta = stacks, pairs, theta
+        self.V = [combined(stack, pairs, theta) for stack in stacks]
         self.L = [la.small_cholesky(V) for V in self.V]
         self.logdet = sum(la.logdet_from_cholesky(L) for L in self.L)
 
@@ -68,19 +69,32 @@ class BlockState:
         return out
 
     def apply(self, U: Float) -> Float:
-        out = np.empty((len(self.theta), len(U), U.shape[1]))
-        for stack in self.stacks:
-            out[:, stack.index] = stack.apply(U)
-        return out
+        return applied(self.stacks, self.pairs, U, len(self.theta))
 
     @cached_property
     def inverse(self) -> list[Float]:
         return [_inverse(V, L) for V, L in zip(self.V, self.L, strict=True)]
 
     def traces(self) -> Float:
-        return sum(np.einsum("jbst,bst->j", k.V, W, optimize=True) for k, W in zip(self.stacks, self.inverse))
+        total = sum(np.einsum("jbst,bst->j", k.V, W, optimize=True) for k, W in zip(self.stacks, self.inverse))
+        return total if self.pairs is None else np.concatenate([total, self.pairs.inner(self._at_pairs(self.inverse))])
+
+    def _at_pairs(self, blocks: Sequence[Float]) -> Float:
+        """(e,) symmetric matrices of the blocks at the residual's pairs of rows."""
+        assert self.pairs is not None
+        out = np.empty(len(self.pairs.i))
+        for stack, B in zip(self.stacks, blocks, strict=True):
+            out[stack.which] = B.ravel()[stack.at]
+        return out
+
+    def inverse_entries(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> Float:
+        if self.pairs is not None and np.array_equal(i, self.pairs.i) and np.array_equal(j, self.pairs.j):
+            return self._at_pairs(self.inverse)
+        raise NotImplementedError("entries of V⁻¹ are given at the residual's own pairs of rows")
 
     def pair_traces(self) -> Float:
+        if self.pairs is not None:
+            return self._each_against_all(lambda W, V: W @ V @ W)
         total = np.zeros((len(self.theta),) * 2)
         for stack, W in zip(self.stacks, self.inverse, strict=True):
             G = W @ stack.V
@@ -89,11 +103,57 @@ class BlockState:
         return total
 
     def cross_traces(self) -> Float:
+        if self.pairs is not None:
+            return self._each_against_all(lambda W, V: 0.5 * (W @ V + V @ W))
         total = np.zeros((len(self.theta),) * 2)
         for stack, W in zip(self.stacks, self.inverse, strict=True):
             m = len(stack.V)
             total += (W @ stack.V).reshape(m, -1) @ stack.V.reshape(m, -1).T
         return total
+
+    def _each_against_all(self, change: Callable[[Float, Float], Float]) -> Float:
+        """(m, m) ⟨change(W, V_j), V_k⟩, one V_j at a time."""
+        assert self.pairs is not None
+        rows = []
+        for unit in np.eye(len(self.theta)):
+            changed = [change(W, combined(s, self.pairs, unit)) for s, W in zip(self.stacks, self.inverse, strict=True)]
+            first = sum(np.einsum("jbst,bst->j", s.V, B) for s, B in zip(self.stacks, changed, strict=True))
+            rows.append(np.concatenate([first, self.pairs.inner(self._at_pairs(changed))]))
+        return np.array(rows)
+
+    def pair_traces_along(self, D: Float) -> Float:
+        """(r, r) tr(V⁻¹G_aV⁻¹G_b), G_a = Σ_j D_aj V_j: the cost of the directions, not of the parameters."""
+        total = np.zeros((len(D), len(D)))
+        for stack, W in zip(self.stacks, self.inverse, strict=True):
+            G = np.stack([W @ combined(stack, self.pairs, direction) for direction in D])
+            total += G.reshape(len(D), -1) @ G.swapaxes(2, 3).reshape(len(D), -1).T
+        return total
+
+
+def combined(stack: Stack, pairs: RowPairs | None, theta: Float) -> Float:
+    """Σ_j θ_j V_j in the blocks of a stack (b, s, s)."""
+    V = np.tensordot(theta[: len(stack.V)], stack.V, axes=1)
+    if pairs is not None:
+        assert stack.which is not None and stack.at is not None
+        s = V.shape[-1]
+        flat, values = V.reshape(-1), pairs.entries(theta[len(stack.V) :])[stack.which]
+        block, inside = np.divmod(stack.at, s * s)
+        row, column = np.divmod(inside, s)
+        flat[stack.at] += values
+        off = row != column
+        flat[(block * s * s + column * s + row)[off]] += values[off]
+    return V
+
+
+def applied(stacks: list[Stack], pairs: RowPairs | None, U: Float, m: int) -> Float:
+    """(m, n, c): V_j U."""
+    out = np.empty((m, len(U), U.shape[1]))
+    first = m if pairs is None else m - pairs.m
+    for stack in stacks:
+        out[:first, stack.index] = stack.apply(U)
+    if pairs is not None:
+        out[first:] = pairs.apply(U)
+    return out
 
 
 def _inverse(V: Float, L: Float) -> Float:
@@ -107,45 +167,75 @@ class BlockLikelihood:
 
     name = "blocks"
 
-    def __init__(self, spec: ModelSpec, reml: bool, frame: RowFrame, stacks: list[Stack]):
-        self.spec, self.reml, self._frame, self._stacks = spec, reml, frame, stacks
+    def __init__(
+        self, spec: ModelSpec, reml: bool, frame: RowFrame, stacks: list[Stack], pairs: RowPairs | None = None
+    ):
+        self.spec, self.reml, self._frame, self._stacks, self._pairs = spec, reml, frame, stacks, pairs
         self._last: GaussianEvaluation | None = None
 
     def at(self, theta: Float) -> GaussianEvaluation:
         theta = np.array(theta, dtype=np.float64)
         if self._last is None or not np.array_equal(self._last.theta, theta):
             self._last = None
-            self._last = GaussianEvaluation(self._frame, BlockState(self._stacks, theta), theta, self.reml)
+            self._last = GaussianEvaluation(self._frame, BlockState(self._stacks, self._pairs, theta), theta, self.reml)
         return self._last
 
     @cached_property
     def _inner(self) -> Float:
-        flat = [stack.V.reshape(len(stack.V), -1) for stack in self._stacks]
-        return np.sum([F @ F.T for F in flat], axis=0)
+        flat = [stack.V.reshape(len(stack.V), stack.V[0].size if len(stack.V) else 0) for stack in self._stacks]
+        inner = np.sum([F @ F.T for F in flat], axis=0)
+        pairs = self._pairs
+        if pairs is None:
+            return inner
+        r, m = len(inner), len(self.spec.index)
+        out = np.zeros((m, m))
+        out[:r, :r] = inner
+        for stack, F in zip(self._stacks, flat, strict=True):
+            assert stack.which is not None and stack.at is not None
+            size = (pairs.value * pairs.twice)[stack.which]
+            for j in range(r):
+                out[j, r:] += np.bincount(pairs.owner[stack.which], F[j, stack.at] * size, minlength=pairs.m)
+        out[r:, :r] = out[:r, r:].T
+        own = np.bincount(pairs.owner, pairs.value**2 * pairs.twice, minlength=pairs.m)
+        out[r:, r:] = np.diag(own)  # an entry belongs to one parameter
+        return out
 
     def _apply(self, U: Float) -> Float:
-        out = np.empty((len(self.spec.index), len(U), U.shape[1]))
-        for stack in self._stacks:
-            out[:, stack.index] = stack.apply(U)
-        return out
+        return applied(self._stacks, self._pairs, U, len(self.spec.index))
 
     def moments(self) -> tuple[Float, Float]:
         return moment_equations(self._frame, self._inner, self._apply)
 
     def with_response(self, y: Float) -> BlockLikelihood:
-        return BlockLikelihood(self.spec, self.reml, self._frame.with_response(y), self._stacks)
+        return BlockLikelihood(self.spec, self.reml, self._frame.with_response(y), self._stacks, self._pairs)
 
 
-def block_stack(spec: ModelSpec, rows: Rows, index: NDArray[np.intp]) -> Stack:
-    """Every V_j inside the blocks of one size."""
+def block_stack(spec: ModelSpec, rows: Rows, index: NDArray[np.intp], terms: Sequence[Term] | None = None) -> Stack:
+    """Every V_j of `terms` (all of them, the residual last, by default) inside the blocks of one size."""
     parts = []
-    for term in spec.all_terms:
+    for term in spec.all_terms if terms is None else terms:
         B = _kernel_blocks(term, index)
         x = rows.basis(term)[index]  # (b, s, k)
-        for a, b in term.structure.pairs:
-            V = B * x[:, :, None, a] * x[:, None, :, b]
-            parts.append(V if a == b else V + V.swapaxes(1, 2))
-    return Stack(index, np.stack(parts))
+        pattern = pattern_of(term.structure)
+        for j, (a, b) in enumerate(term.structure.pairs):
+            if pattern is None:
+                V = B * x[:, :, None, a] * x[:, None, :, b]
+                parts.append(V if a == b else V + V.swapaxes(1, 2))
+            else:
+                shared = np.where(pattern == j, 1.0, 0.0)
+                parts.append(B * (x @ shared @ x.swapaxes(1, 2)))
+    return Stack(index, np.stack(parts) if parts else np.zeros((0, *index.shape, index.shape[1])))
+
+
+def _with_places(stack: Stack, pairs: RowPairs) -> Stack:
+    """The stack with the places of the residual's pairs of rows."""
+    b, s = stack.index.shape
+    block, local = np.full(pairs.n, -1), np.zeros(pairs.n, dtype=np.intp)
+    block[stack.index] = np.arange(b)[:, None]
+    local[stack.index] = np.arange(s)
+    which = np.flatnonzero(block[pairs.i] >= 0)
+    i, j = pairs.i[which], pairs.j[which]
+    return replace(stack, which=which, at=(block[i] * s + local[i]) * s + local[j])
 
 
 def _kernel_blocks(term: Term, index: NDArray[np.intp]) -> Float:
@@ -175,6 +265,13 @@ def _gather(covariance: Covariance, positions: NDArray[np.intp]) -> Float:
     return np.stack([covariance.block(p) for p in positions])
 
 
+def _dense_parameters(spec: ModelSpec) -> int:
+    """Parameters whose V_j fill the blocks; those of a residual in groups are kept as pairs of rows, as if two."""
+    if not spec.correlated_residual:
+        return len(spec.index)
+    return sum(len(term.structure.pairs) for term in spec.terms) + 2
+
+
 class _Blocks:
     """Registered kind: worthwhile where rows fall into more than one family."""
 
@@ -188,11 +285,11 @@ class _Blocks:
         if len(sizes) < 2:
             return None
         s = sizes.astype(np.float64)
-        m = len(spec.index)
+        m = _dense_parameters(spec)
         distinct = len(np.unique(sizes))
         return cost_of(
             setup=20.0 * m * (s**2).sum(),
-            each=6.0 * (s**3).sum() + 6.0 * m * (s**2).sum() + 3e5 * distinct,
+            each=6.0 * (s**3).sum() + 6.0 * m * (s**2).sum() + 3e5 * distinct + 6e3 * len(sizes),
             memory=8.0 * (m + 4) * (s**2).sum(),
             reason=f"{len(sizes):,} independent blocks of at most {sizes.max():,} rows",
         )
@@ -201,13 +298,17 @@ class _Blocks:
         label = spec.families
         s = np.bincount(label).astype(np.float64)
         require(
-            int(8 * (len(spec.index) + 3) * (s**2).sum()),
+            int(8 * (_dense_parameters(spec) + 3) * (s**2).sum()),
             f"the block likelihood ({len(s):,} blocks, the largest of {int(s.max()):,} rows)",
             "Terms that cross connect the blocks; fewer of them, or kernels of low rank as mv.Features, need less.",
         )
         rows = working_rows(spec)
-        stacks = [block_stack(spec, rows, index) for index in block_rows(label)]
-        return BlockLikelihood(spec, reml, RowFrame(rows), stacks)
+        if not spec.correlated_residual:
+            stacks = [block_stack(spec, rows, index) for index in block_rows(label)]
+            return BlockLikelihood(spec, reml, RowFrame(rows), stacks)
+        pairs = row_pairs(spec.residual, rows.basis(spec.residual))
+        stacks = [_with_places(block_stack(spec, rows, index, spec.terms), pairs) for index in block_rows(label)]
+        return BlockLikelihood(spec, reml, RowFrame(rows), stacks, pairs)
 
 
 likelihoods.register("blocks")(_Blocks())

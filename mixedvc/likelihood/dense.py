@@ -23,6 +23,7 @@ from .gaussian import Frame, GaussianEvaluation
 from .kernels import (
     DiagonalKernel,
     Kernel,
+    PairsKernel,
     ScalarKernel,
     contiguous,
     dot,
@@ -100,7 +101,9 @@ class DenseState:
         traces = np.array([float(np.einsum("ii->", k.K)) if isinstance(k, ScalarKernel) else 0.0 for k in self.kernels])
         parts = traces * [part[0] for part in self._parts]
         residual = self.kernels[-1]
-        rest = float((self._parts[-1] @ residual.D).sum()) if isinstance(residual, DiagonalKernel) else 0.0
+        rest = (
+            float((self._parts[-1] @ residual.D).sum()) if isinstance(residual, (DiagonalKernel, PairsKernel)) else 0.0
+        )
         return parts / max(parts.sum() + rest, 1e-300)
 
     def _share(self, i: int) -> float:
@@ -155,6 +158,20 @@ class DenseState:
         if free is not None:
             _complete(I, free, self.theta, inner)
         return I
+
+    def inverse_entries(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> Float:
+        return self.inverse[i, j]
+
+    def pair_traces_along(self, D: Float) -> Float:
+        """(r, r) tr(V⁻¹G_aV⁻¹G_b), G_a = Σ_j D_aj V_j: n³ for each direction, however many parameters there are."""
+        W, extra = self.inverse, self._extra(2) * np.outer(D[:, -1], D[:, -1])
+        found = []
+        for direction in D:
+            G = np.zeros((self.n, self.n), order="F")
+            for kernel, part in zip(self.kernels, _split(self.kernels, direction), strict=True):
+                kernel.add_to(G, part)
+            found.append(symmetric_product(W, G))
+        return np.array([[_trace_of_product(W, A, B) for B in found] for A in found]) + extra
 
     def _owners(self) -> list[tuple[Kernel, int]]:
         """The kernel of each parameter, and the parameter's place in it."""
@@ -290,6 +307,9 @@ def _inner_products(kernels: Sequence[Kernel]) -> Float:
     for j, (kernel, a) in enumerate(owners):
         for k in range(j, m):
             other, b = owners[k]
+            if isinstance(other, PairsKernel):  # the last one: all of its parameters at once
+                inner[j, k:] = inner[k:, j] = _with_pairs(kernel, a, other)[b:]
+                break
             if isinstance(other, DiagonalKernel):
                 value = float(_diagonal(kernel, a) @ other.D[b])
             elif isinstance(kernel, DiagonalKernel):
@@ -298,6 +318,14 @@ def _inner_products(kernels: Sequence[Kernel]) -> Float:
                 value = _dot(kernel.matrix(a), other.matrix(b))
             inner[j, k] = inner[k, j] = value
     return inner
+
+
+def _with_pairs(kernel: Kernel, a: int, other: PairsKernel) -> Float:
+    """tr(V_a V_k) with every V_k of a residual in groups."""
+    rows = other.rows
+    if kernel is other:  # an entry belongs to one parameter
+        return rows.inner(np.where(rows.owner == a, rows.value, 0.0))
+    return rows.inner(kernel.matrix(a)[rows.i, rows.j])
 
 
 def _diagonal(kernel: Kernel, j: int) -> Float:
@@ -338,7 +366,7 @@ class _Dense:
         )
         rows = working_rows(spec)
         kernels: list[Kernel] = [row_kernel(term, rows.basis(term)) for term in spec.terms]
-        kernels.append(residual_kernel(spec.residual, rows.basis(spec.residual)))
+        kernels.append(residual_kernel(spec, rows.basis(spec.residual)))
         return DenseLikelihood(spec, reml, RowFrame(rows), kernels, self.name)
 
 

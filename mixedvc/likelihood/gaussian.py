@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import Term
 from ..linalg import dense as la
+from .row_pairs import row_pairs
 from .rows import Rows
 
 Float = NDArray[np.float64]
@@ -72,6 +73,15 @@ class State(Protocol):
 
     def cross_traces(self) -> Float:
         """(m, m) tr(V_jV⁻¹V_k)."""
+        ...
+
+
+@runtime_checkable
+class HasEntries(Protocol):
+    """A state of likelihoods for residuals whose rows depend on each other."""
+
+    def inverse_entries(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> Float:
+        """(e,) V⁻¹ at pairs of working rows i ≥ j that share a level of the residual."""
         ...
 
 
@@ -180,16 +190,31 @@ class GaussianEvaluation:
 
     @cached_property
     def expected_information(self) -> Float:
-        total = self.state.pair_traces()
+        return self._expected(self.state.pair_traces(), self._VH, self._HVH)
+
+    def _expected(self, total: Float, VH: Float, HVH: Float) -> Float:
+        """½ tr(T V_j T V_k) of directions of V from tr(V⁻¹V_jV⁻¹V_k), V_jV⁻¹Q and QᵀV⁻¹V_jV⁻¹Q."""
         if self.reml and self.rows.p:
-            C, HVH = self._C, self._HVH
-            m, n, p = self._VH.shape
-            flat = self._VH.transpose(1, 0, 2).reshape(n, m * p)
+            C = self._C
+            m, n, p = VH.shape
+            flat = VH.transpose(1, 0, 2).reshape(n, m * p)
             E = (flat.T @ self.state.solve(flat)).reshape(m, p, m, p)
             CE = np.einsum("pq,jqkp->jk", C, E, optimize=True)
             CH = np.einsum("pq,jqr->jpr", C, HVH)
             total = total - 2.0 * CE + np.einsum("jpr,krp->jk", CH, CH)
         return _symmetric(0.5 * total)
+
+    def information_along(self, kind: str, D: Float) -> Float:
+        """(r, r) D I Dᵀ of an information and directions D (r, m) of θ.
+
+        A structure of few parameters has many θ: what it needs of tr(V⁻¹V_jV⁻¹V_k) costs the directions alone.
+        """
+        along = getattr(self.state, "pair_traces_along", None)
+        if kind == "average" or along is None or len(D) >= len(self.theta):
+            return np.asarray(D @ getattr(self, f"{kind}_information") @ D.T)
+        VH, HVH = (np.tensordot(D, part, axes=1) for part in (self._VH, self._HVH))
+        expected = self._expected(along(D), VH, HVH)
+        return expected if kind == "expected" else 2.0 * (D @ self.average_information @ D.T) - expected
 
     @cached_property
     def observed_information(self) -> Float:
@@ -277,6 +302,18 @@ class GaussianEvaluation:
             us.append(u + levels_matmat(term, term.collect(Pd)) @ sigmas[i])
         beta = self.beta + self.beta_cov @ (spec.X.T @ self.solve(d)) if spec.p else np.empty(0)
         return beta, us
+
+    @cached_property
+    def residual_traces(self) -> Float:
+        """(k, k) tr(T Z_a Z_bᵀ) of the cells of a residual whose rows depend on each other (on working rows)."""
+        pairs = row_pairs(self.rows.spec.residual, self.rows.basis(self.rows.spec.residual))
+        if not isinstance(self.state, HasEntries):
+            raise TypeError("this likelihood has no entries of V⁻¹ for a residual whose rows depend on each other")
+        entries = self.state.inverse_entries(pairs.i, pairs.j)
+        if self.reml and self.rows.p:
+            H = self._solved[0]
+            entries = entries - np.einsum("ep,ep->e", (H @ self._C)[pairs.i], H[pairs.j])
+        return pairs.by_cells(entries)
 
     def _residual_draw(self, Sigma: Float, rng: np.random.Generator) -> Float:
         residual = self.rows.spec.residual

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from ..design.spec import Term
+from ..design.spec import ModelSpec, Term
+from .row_pairs import RowPairs, row_pairs
 
 Float = NDArray[np.float64]
 
@@ -219,8 +220,40 @@ def row_kernel(term: Term, basis: Float) -> Kernel:
     return ScalarKernel(K)
 
 
-def residual_kernel(term: Term, basis: Float) -> DiagonalKernel:
+@dataclass(frozen=True)
+class PairsKernel:
+    """Residual whose rows depend on each other in groups: entries of V_j at the pairs of rows that meet."""
+
+    rows: RowPairs
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def D(self) -> Float:
+        """(m_i, n) diagonals."""
+        return self.rows.diagonal
+
+    def add_to(self, V: Float, theta: Float) -> None:
+        i, j, values = self.rows.i, self.rows.j, self.rows.entries(theta)
+        V[i, j] += values
+        off = i != j
+        V[j[off], i[off]] += values[off]
+
+    def traces(self, S: Float) -> Float:
+        return self.rows.inner(S[self.rows.i, self.rows.j])
+
+    def apply(self, U: Float) -> Float:
+        return self.rows.apply(U)
+
+    def matrix(self, j: int) -> Float:
+        return np.asarray(self.rows.matrix(np.eye(len(self.pairs))[j]).toarray(order="F"))
+
+    def single(self) -> PairsKernel:
+        return self
+
+
+def residual_kernel(spec: ModelSpec, basis: Float) -> DiagonalKernel | PairsKernel:
     """The residual as an operator on working rows."""
-    pairs = term.structure.pairs
-    D = np.stack([basis[:, a] * basis[:, b] * (1.0 if a == b else 2.0) for a, b in pairs])
-    return DiagonalKernel(D, pairs)
+    term = spec.residual
+    if spec.correlated_residual:
+        return PairsKernel(row_pairs(term, basis), term.structure.pairs)
+    return DiagonalKernel(term.row_products(basis), term.structure.pairs)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..likelihood.blocks import Stack, block_rows, block_stack
+from ..likelihood.blocks import Stack, block_stack
 from ..likelihood.choose import Cost, cost_of
+from ..likelihood.row_pairs import block_rows
 from ..linalg.memory import require
 from .base import Variant, moment_kinds
 from .exact import OperatorMoments

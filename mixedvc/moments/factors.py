@@ -70,7 +70,7 @@ class _Factors:
     def cost(self, spec: ModelSpec) -> Cost | None:
         if spec.t != 1:
             return None
-        if any(_would_fill(term, spec.n) for term in spec.terms):
+        if spec.correlated_residual or any(_would_fill(term, spec.n) for term in spec.terms):
             return None
         width = [entries_per_level(term) for term in spec.terms]
         n, work = float(spec.n), 50.0 * spec.n * len(spec.index) * (spec.p + 2)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..covariance.base import Can
 from ..design.spec import Term
+from ..likelihood.row_pairs import row_pairs
 from ..likelihood.rows import Rows
 
 Float = NDArray[np.float64]
@@ -129,14 +130,44 @@ class Operator:
         return out
 
 
+class PairsOperator(Operator):
+    """The same of a residual whose rows depend on each other in groups."""
+
+    def __init__(self, term: Term, basis: Float):
+        super().__init__(term, basis)
+        self.rows = row_pairs(term, basis)
+        self.plain = False
+
+    def apply(self, U: Float) -> Float:
+        return self.rows.apply(U)
+
+    @cached_property
+    def diagonal(self) -> Float:
+        return self.rows.diagonal
+
+    @cached_property
+    def _matrices(self) -> list[sp.csr_array]:
+        return [self.rows.matrix(unit) for unit in np.eye(len(self.pairs))]
+
+    def panel(self, start: int, stop: int) -> list[Float]:
+        return [np.asarray(V[start:stop].toarray()[:, :stop]) for V in self._matrices]
+
+
 class Operators:
-    """Every V_j of a specification, the residual last, on its working rows."""
+    """Every V_j of a specification, the residual last, on its working rows.
+
+    A residual whose rows depend on each other is among the operators of `random`, the last one; `residual` (m_e, n)
+    has the diagonals of any other.
+    """
 
     def __init__(self, rows: Rows):
         self.rows = rows
-        self.random = [Operator(term, rows.basis(term)) for term in rows.spec.terms]
-        x, pairs = rows.basis(rows.spec.residual), rows.spec.residual.structure.pairs
-        self.residual = np.stack([x[:, a] * x[:, b] * (1.0 if a == b else 2.0) for a, b in pairs])  # (m_e, n)
+        spec, x = rows.spec, rows.basis(rows.spec.residual)
+        self.random = [Operator(term, rows.basis(term)) for term in spec.terms]
+        self.residual = spec.residual.row_products(x)
+        if spec.correlated_residual:
+            self.random.append(PairsOperator(spec.residual, x))
+            self.residual = np.empty((0, rows.n))
 
     @property
     def m(self) -> int:

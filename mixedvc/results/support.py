@@ -35,22 +35,30 @@ WITHOUT_RESPONSE = (
 
 
 def new_rows(
-    fit: PointResults, newdata: Any, chosen: Sequence[int], new_levels: str, features: Mapping[str, Any] | None = None
+    fit: PointResults,
+    newdata: Any,
+    chosen: Sequence[int],
+    new_levels: str,
+    features: Mapping[str, Any] | None = None,
+    residual: bool = False,
 ) -> tuple[Rows, Any]:
-    """Rows of `newdata` bound as the fit's were, and what turns a vector into a Series with their index."""
+    """Rows of `newdata` bound as the fit's were, and what turns a vector into a Series with their index.
+
+    `residual`: whether the rows' residual variances will be asked for, which may depend on columns of their own.
+    """
     import pandas as pd
 
     spec = fit.spec
     if spec.source is None:
         raise OptionError("this model was not made from a formula and data, so new rows cannot be bound to it")
     new = new_features(spec, chosen, features)
-    bound = spec.source.new_rows(newdata, terms=[spec.terms[i].name for i in chosen])
+    bound = spec.source.new_rows(newdata, terms=[spec.terms[i].name for i in chosen], residual=residual)
     parts = {
         i: match_levels(spec.terms[i], part.levels, part.basis, new_levels, new.get(i))
         for i, part in zip(chosen, bound.rows, strict=True)
     }
     index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.Index(bound.labels)
-    rows = Rows(bound.X, parts, bound.offset, bound.weights)
+    rows = Rows(bound.X, parts, bound.offset, bound.weights, bound.residual)
     return rows, lambda values, name: pd.Series(values, index=index, name=name)
 
 
@@ -76,10 +84,10 @@ def with_errors(
 
 
 def _residual_variances(fit: PointResults, rows: Rows) -> Float:
-    """Of new observations; a specification with several residual variances has no rows but its own."""
-    if fit.spec.residual.k > 1:
-        return fit.spec.residual_variances(fit.theta)
-    return np.full(len(rows.X), fit.theta[-1]) / (1.0 if rows.weights is None else rows.weights)
+    """Of new observations, each with the variance of its cell of the residual."""
+    variances = np.append(np.diagonal(fit.spec.sigmas(fit.theta)[-1]), np.nan)
+    which = np.zeros(len(rows.X), dtype=np.intp) if rows.residual is None else rows.residual
+    return variances[which] / (1.0 if rows.weights is None else rows.weights)
 
 
 def response(spec: ModelSpec, y: Any) -> Float:

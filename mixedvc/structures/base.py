@@ -16,6 +16,9 @@ class Structure(Protocol):
     """Σ = build(par), one frozen object per term, made for its number of effects k.
 
     The likelihood only knows the linear parameters θ = Σ[pairs]; a structure maps its own parameters to them.
+
+    A structure of the residual may have several entries of Σ share a linear parameter: its `pattern` (k, k) then has
+    the number of the parameter of every entry (−1 for an entry that is zero), and `pairs` the first entry of each.
     """
 
     @property
@@ -55,6 +58,31 @@ class Structure(Protocol):
     def gradient(self, par: Float) -> Float:
         """∂Σ/∂par, (n_par, k, k)."""
         ...
+
+
+def sigma_of(structure: Structure, theta: Float) -> Float:
+    """Σ (k×k) from the structure's linear parameters."""
+    pattern = pattern_of(structure)
+    if pattern is not None:
+        return np.append(theta, 0.0)[pattern]
+    Sigma = np.zeros((structure.k, structure.k))
+    for value, (a, b) in zip(theta, structure.pairs, strict=True):
+        Sigma[a, b] = Sigma[b, a] = value
+    return Sigma
+
+
+def pattern_of(structure: Structure) -> NDArray[np.intp] | None:
+    """(k, k) the linear parameter of each entry of Σ where entries share them; None where each has its own."""
+    return getattr(structure, "pattern", None)
+
+
+def entries_of(structure: Structure, j: int) -> list[tuple[int, int]]:
+    """Entries (a, b), a ≤ b, of Σ that are linear parameter `j`."""
+    pattern = pattern_of(structure)
+    if pattern is None:
+        return [structure.pairs[j]]
+    first, second = np.nonzero(np.triu(pattern == j))
+    return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
 structures: Registry[Any] = Registry("structure", "mixedvc.structures")

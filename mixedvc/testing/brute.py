@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec, Term
+from ..structures.base import entries_of
 
 Float = NDArray[Any]
 
@@ -64,8 +65,11 @@ class Brute:
     @cached_property
     def patterns(self) -> list[Float]:
         """V_j for every linear parameter, in the order of ``spec.index``."""
-        terms = self.spec.all_terms
-        return [pattern(terms[where.term], where.a, where.b) for where in self.spec.index]
+        out = []
+        for term in self.spec.all_terms:
+            for j in range(len(term.structure.pairs)):
+                out.append(np.sum([pattern(term, a, b) for a, b in entries_of(term.structure, j)], axis=0))
+        return out
 
     def at(self, theta: Float) -> BruteEvaluation:
         """The model at θ."""

@@ -213,6 +213,8 @@ def _scale_of_y(kind: Any, spec: ModelSpec, theta: Float, want: BruteEvaluation,
 
 def _replicated_rows(kind: Any, spec: ModelSpec, theta: Float, reml: bool, rng: np.random.Generator) -> None:
     """r rows of one mean say the same about β and u as one row of weight r."""
+    if spec.correlated_residual:
+        return  # true of rows with independent errors
     copies = rng.integers(1, 4, spec.n)
     heavy = transform.reweighted(spec, copies.astype(float))
     many = transform.replicated(spec, copies, float(np.std(spec.response)), rng)

@@ -33,12 +33,20 @@ class Problem:
     cov: dict[str, Any]
     weights: str | None = None
     offset: str | None = None
+    residual: str | None = None
 
     def spec(self) -> ModelSpec:
         """The specification, bound afresh."""
         from ..design.bind import bind
 
-        return bind(self.formula, self.data, cov=self.cov, weights=self.weights, offset=self.offset)
+        return bind(
+            self.formula,
+            self.data,
+            cov=self.cov,
+            weights=self.weights,
+            offset=self.offset,
+            residual=self.residual,
+        )
 
 
 @dataclass(frozen=True)
@@ -287,7 +295,57 @@ def two_samples() -> Problem:
     cov = {"A": source.cov["A"]}
     second = Problem("second", "y ~ 1 + (1 | gr(person, cov=A)) + (1 | home)", two, cov)
     formula = "y ~ x + (1 | gr(person, cov=A))"
-    return TwoSamples("two_samples", formula, one, cov, "w", None, second, ("person", "person"), "A")
+    return TwoSamples("two_samples", formula, one, cov, "w", None, None, second, ("person", "person"), "A")
+
+
+def _series(seed: int, variance: float, rho: float, sds: tuple[float, float] = (1.0, 1.0)) -> pd.DataFrame:
+    """Ten persons of two sexes at some of five times, shuffled: a random intercept, serial errors, weights."""
+    rng = np.random.default_rng(seed)
+    person, t = np.repeat(np.arange(10), 5), np.tile(np.arange(5), 10)
+    R = rho ** np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    e = (rng.standard_normal((10, 5)) @ np.linalg.cholesky(R).T).ravel()
+    w = rng.uniform(0.5, 2.0, 50)
+    sex = np.array(["f", "m"], dtype=object)[person % 2]
+    sd = np.where(sex == "f", *sds)
+    y = 1.0 + 0.3 * t + np.sqrt(variance) * rng.standard_normal(10)[person] + sd * e / np.sqrt(w)
+    data = simulate._frame({"y": y, "t": t, "sex": sex, "id": [f"p{i}" for i in person], "w": w})
+    kept = np.sort(rng.permutation(50)[:42])
+    return data.iloc[rng.permutation(kept)].reset_index(drop=True)
+
+
+@_problem
+def residual_variances() -> Problem:
+    """A residual variance for each sex, with weights and a random intercept."""
+    data = _series(31, 0.5, 0.0, (0.6, 1.8))
+    return Problem("residual_variances", "y ~ t + (1 | id)", data, {}, "w", residual="diag(0 + sex | rows)")
+
+
+@_problem
+def residual_autoregressive() -> Problem:
+    """Serial errors at times with gaps, weights, and a random effect that crosses the series."""
+    data = _series(32, 0.0, 0.7).assign(site=lambda d: [f"s{i % 4}" for i in range(len(d))])
+    return Problem("residual_autoregressive", "y ~ t + (1 | site)", data, {}, "w", residual="ar1(0 + t | id)")
+
+
+@_problem
+def residual_by_sex() -> Problem:
+    """Serial errors in the order of the rows with a variance for each sex, and no random effect."""
+    data = _series(33, 0.0, 0.5, (0.7, 1.5))
+    return Problem("residual_by_sex", "y ~ t + sex", data, {}, residual="diag(0 + sex | rows) * ar1(1 | id)")
+
+
+@_problem
+def residual_exchangeable() -> Problem:
+    """One correlation between the rows of a person, a variance at each time, and a crossed random effect."""
+    data = _series(34, 0.8, 0.0).assign(site=lambda d: [f"s{i % 4}" for i in range(len(d))])
+    return Problem("residual_exchangeable", "y ~ 1 + (1 | site)", data, {}, residual="cs(0 + t | id, hom=False)")
+
+
+@_problem
+def residual_unstructured() -> Problem:
+    """Any covariance among three conditions of a group, some missing."""
+    data = _by_condition(35).iloc[::2].drop(index=[4, 14, 22, 30]).reset_index(drop=True)
+    return Problem("residual_unstructured", "y ~ f", data, {}, residual="us(0 + f | g)")
 
 
 def problems() -> list[Problem]:

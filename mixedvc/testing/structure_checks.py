@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.base import Structure
+from ..structures.base import Structure, entries_of
 from .compare import BRUTE_FORCE, DERIVATIVE, close
 
 Float = NDArray[np.float64]
@@ -39,7 +39,9 @@ def _shapes(structure: Structure) -> None:
     assert all(0 <= a <= b < k for a, b in pairs), f"{name}: pairs {pairs}"
     assert len(set(pairs)) == len(pairs), f"{name}: a pair is listed twice in {pairs}"
     assert list(pairs) == sorted(pairs), f"{name}: pairs are not in the order of the lower triangle by columns: {pairs}"
-    assert {(a, a) for a in range(k)} <= set(pairs), f"{name}: a variance is missing from pairs {pairs}"
+    everywhere = {entry for j in range(len(pairs)) for entry in entries_of(structure, j)}
+    assert {(a, a) for a in range(k)} <= everywhere, f"{name}: a variance is missing from pairs {pairs}"
+    assert all(pair == entries_of(structure, j)[0] for j, pair in enumerate(pairs)), f"{name}: {pairs} are not the first"
     effects = tuple(f"e{a}" for a in range(k))
     assert len(structure.names(effects)) == structure.n_par, f"{name}: {structure.n_par} parameters, other names"
     lower, upper = structure.bounds()
@@ -60,7 +62,11 @@ def _build_is_a_covariance(structure: Structure, par: Float) -> None:
     close(Sigma, Sigma.T, f"{structure.name}: symmetry of Σ", rtol=1e-14)
     least = np.linalg.eigvalsh(Sigma)[0]
     assert least > -1e-10 * np.trace(Sigma), f"{structure.name}: Σ({par}) has eigenvalue {least}"
-    allowed = {*structure.pairs, *((b, a) for a, b in structure.pairs)}
+    shared = [entries_of(structure, j) for j in range(len(structure.pairs))]
+    allowed = {(a, b) for entries in shared for i, j in entries for a, b in ((i, j), (j, i))}
+    for entries in shared:
+        values = [Sigma[a, b] for a, b in entries]
+        close(values, np.full(len(values), values[0]), f"{structure.name}: entries of one parameter", rtol=1e-12)
     for a in range(structure.k):
         for b in range(structure.k):
             assert (a, b) in allowed or Sigma[a, b] == 0, f"{structure.name}: Σ[{a},{b}] is not in pairs"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..design import subset
 from ..design.spec import ModelSpec, Term
 from . import assemble
 
@@ -42,7 +43,7 @@ def _residual(spec: ModelSpec, at: NDArray[np.intp], weights: Float | None) -> T
     if spec.residual.k == 1:
         return plain
     basis = np.where(spec.residual.basis[at] != 0.0, plain.basis, 0.0)
-    return replace(plain, effects=spec.residual.effects, basis=basis, structure=spec.residual.structure)
+    return replace(subset.residual_of(spec.residual, at), basis=basis)
 
 
 def take_terms(spec: ModelSpec, order: Sequence[int]) -> ModelSpec:

@@ -18,7 +18,7 @@ def test_every_quantity_equals_brute_force(name, problem):
     done = likelihood_checks(likelihoods.get(name), problems.bound(problem))
     if not done:
         pytest.skip(f"the {name} likelihood says that it does not apply to {problem}")
-    assert len(done) > 20
+    assert len(done) > (20 if problems.bound(problem).terms else 16)  # there are fewer θ without random terms
 
 
 @pytest.mark.parametrize("problem", problems.names())

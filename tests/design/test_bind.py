@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mixedvc.design.bind import bind
-from mixedvc.errors import BindError, DataError, OptionError
+from mixedvc.errors import BindError, DataError, FormulaError, OptionError
 from mixedvc.io.datasets import load_data
 from tests.tolerances import IDENTITY
 
@@ -227,8 +227,10 @@ def test_binding_again_gives_the_same_specification(formula):
 
 def test_options_are_checked():
     data = table()
-    with pytest.raises(OptionError, match="residual='ar1': the residual is independent between rows"):
+    with pytest.raises(FormulaError, match="this is no structure of the residual; write"):
         bind("y ~ x", data, residual="ar1")
+    with pytest.raises(OptionError, match="residual= is text such as"):
+        bind("y ~ x", data, residual=("ar1", "g"))
     assert bind("y ~ x", data, residual="us").residual.structure.name == "us"
     with pytest.raises(OptionError, match=r"contrasts\['h'\]: no factor of the formula has this name"):
         bind("y ~ f", data, contrasts={"h": "sum"})
