@@ -15,6 +15,7 @@ from ..inference.blup import roster
 from ..inference.parameters import Parameter, par_slices, parameters, theta_slices
 from ..inference.ratios import weights
 from ..inference.se import ParameterCovariance
+from .fixed_tests import fixed_tests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,10 +177,8 @@ def tidy(
 
 
 def _tidy_fixed(fit: PointResults, level: float, df: str) -> list[dict[str, Any]]:
-    nu = fit.df_fixed(df)
-    low, high = intervals.t_interval(fit.evaluation.beta, fit.bse.to_numpy(), nu, level)
-    t = fit.tvalues.to_numpy()
-    columns = (fit.spec.x_names, fit.evaluation.beta, fit.bse, t, nu, intervals.t_pvalue(t, nu), low, high)
+    tests = fixed_tests(fit, df).coefficients()
+    columns = (fit.spec.x_names, tests.estimate, tests.se, tests.t, tests.df, tests.pvalue, *tests.interval(level))
     keys = ("term", "estimate", "std.error", "statistic", "df", "p.value", "conf.low", "conf.high")
     return [{"effect": "fixed", **dict(zip(keys, row, strict=True))} for row in zip(*columns, strict=True)]
 

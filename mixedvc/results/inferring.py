@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,13 @@ from . import support
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .anova import Anova
     from .bootstrap import Bootstrap
+    from .contrasts import Contrasts
+    from .emmeans import MarginalMeans
     from .point import PointResults
     from .profile import Profile, Profiler
+    from .robust import RobustResults
 
 
 class Inferring:
@@ -150,3 +154,126 @@ class Inferring:
         DataFrame, one row a component: statistic, p_value, method, llf, llf_null.
         """
         return support.test_varcomp(self, component, method)
+
+    def anova(self: Any, type: int | str = 3, df: str = "satterthwaite") -> Anova:
+        """F tests of the terms of the fixed part, as lmerTest's anova.
+
+        Parameters
+        ----------
+        type : 1, 2, 3 or "I", "II", "III"
+            I: each term after those before it.  II: each term after all that do not contain it.  III: equally weighted
+            cells (Yates), whatever the coding of the factors.
+        df : str
+            "satterthwaite" | "kenward-roger" (REML fits) | "residual" | "normal".
+
+        Returns
+        -------
+        Anova, with the table in ``.frame`` (Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F)) and what was tested in
+        ``.hypotheses``.
+
+        Raises
+        ------
+        NotProvided
+            A model that was not made from a formula.
+        """
+        from .anova import anova
+
+        return anova(self, type, df)
+
+    def contrast(
+        self: Any,
+        L: Any,
+        rhs: Any = None,
+        *,
+        df: str = "satterthwaite",
+        adjust: str = "none",
+        level: float = 0.95,
+    ) -> Contrasts:
+        """Test linear functions of the fixed effects, L β = rhs, one by one and (``.f_test()``) together.
+
+        Parameters
+        ----------
+        L : object
+            A row or a matrix of weights; a frame with coefficients as columns; text, ``"Days = 10"`` or
+            ``"a - 2*b = 0"``, in which names are those of `params`; a dictionary from coefficients to weights; a list
+            of these, or a dictionary from labels to them.
+        rhs : number or sequence, optional
+            Values under the hypothesis; zero by default.  Text brings its own.
+        df : str
+            "satterthwaite" | "kenward-roger" (REML fits) | "residual" | "normal".
+        adjust : str
+            For the number of rows: "none" | "bonferroni" | "holm" | "sidak" | "fdr" | "mvt" (exact under normality).
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        Contrasts: ``.frame`` (contrast, estimate, se, df, t, p, lower, upper), ``.f_test()``.
+        """
+        from .contrasts import contrast
+
+        return contrast(self, L, rhs, df, adjust, level)
+
+    def emmeans(
+        self: Any,
+        specs: str | Sequence[str],
+        by: str | Sequence[str] | None = None,
+        at: Mapping[str, Any] | None = None,
+        *,
+        weights: str = "equal",
+        var: str | None = None,
+        df: str = "satterthwaite",
+        level: float = 0.95,
+        adjust: str = "none",
+    ) -> MarginalMeans:
+        """Estimated marginal means: the fixed part on a grid of its variables, averaged, as R's emmeans.
+
+        Factors enter with all their levels, numbers at their mean over the rows of the fit (with two values at both).
+
+        Parameters
+        ----------
+        specs, by : str or list of str
+            Variables with a mean for each combination; `by` splits the table for contrasts; ``[]``: the overall mean.
+        at : mapping, optional
+            Values of variables on the grid: numbers of covariates, some of a factor's levels.
+        weights : str
+            Of the cells averaged over: "equal"; "proportional" to the rows in each combination of what is averaged
+            over; "outer" (product of single factors' proportions); "cells" (rows in each cell, also within `specs`).
+        var : str, optional
+            Slopes in this covariate in the place of means (emtrends).
+        df : str
+            "satterthwaite" | "kenward-roger" (REML fits) | "residual" | "normal".
+        level, adjust
+            Of the intervals; `adjust`: "none" | "bonferroni" | "sidak" | "mvt".
+
+        Returns
+        -------
+        MarginalMeans: ``.frame``, ``.contrast("pairwise")``, ``.plot()``.  Means that are not estimable are NaN.
+        """
+        from .emmeans import emmeans
+
+        return emmeans(self, specs, by, at, weights, var, df, level, adjust)
+
+    def cov_robust(self: Any, cluster: Any = None, kind: str = "CR2") -> RobustResults:
+        """Cluster-robust (sandwich) covariance of the fixed effects: right even where the model's covariance is not.
+
+        Parameters
+        ----------
+        cluster : str or (n,), optional
+            A random term or column by name, or a label for each row.  Clusters share no random effect; by default they
+            are the smallest groups of rows that the model makes independent.
+        kind : str
+            "CR2" (unbiased where the model holds; Bell & McCaffrey), "CR1" (m/(m-1)), "CR1S" (Stata's) or "CR0".
+
+        Returns
+        -------
+        RobustResults: cov, bse, tvalues, df, pvalues, conf_int(), contrast(), summary().
+
+        Raises
+        ------
+        OptionError
+            Clusters that depend on each other: crossed terms, or relatives in several.
+        """
+        from .robust import cov_robust
+
+        return cov_robust(self, cluster, kind)

@@ -45,7 +45,7 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
         "model": model_plain(fit),
         "fit": _fit(fit),
         "fixed": _fixed(fit, df, level) if responds else None,
-        "cov_fixed": {"names": list(spec.x_names), "matrix": plain(fit.cov_params().to_numpy())} if responds else None,
+        "cov_fixed": _cov_fixed(fit, df) if responds else None,
         "varcomp": records(fit.variances(level=level, interval=interval)),
         "cov_varcomp": {"names": list(fit.cov_varcomp().index), "matrix": plain(fit.cov_varcomp().to_numpy())},
         "random": {term.name: _random(fit, term.name) for term in spec.terms} if responds else None,
@@ -55,6 +55,10 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
         "notes": [*spec.notes, *fit.estimate.notes],
         "written_by": versions(),
     }
+
+
+def _cov_fixed(fit: PointResults, df: str) -> dict[str, Any]:
+    return {"names": list(fit.spec.x_names), "matrix": plain(fit.cov_params(df).to_numpy())}
 
 
 def model_plain(fit: PointResults | Comparison) -> dict[str, Any]:

@@ -17,12 +17,14 @@ from ..estimators.base import Estimator, PointEstimate
 from ..inference import blup, fitstats, intervals, predict, ratios, residuals
 from ..inference import df as dof
 from ..inference.fixed import LeastSquares
+from ..inference.kenward_roger import KenwardRoger, kenward_roger
 from ..inference.parameters import Parameter, parameters
 from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance, sampling_covariance
 from ..likelihood import choose, rank_choices
 from ..likelihood.base import Evaluation, Likelihood
 from . import frames, support
 from .features import effects_frame as features_frame
+from .fixed_tests import fixed_tests
 from .inferring import Inferring
 from .profile import correlation_limits, fixed_limits, variance_limits
 from .reporting import Reporting
@@ -168,12 +170,14 @@ class PointResults(Reporting, Inferring):
     def df_fixed(self, method: str = "satterthwaite", contrasts: Any = None) -> Float:
         """Degrees of freedom of each fixed effect, or of each row of `contrasts` (c, p).
 
-        `method`: "satterthwaite", "residual" (n − p) or "normal" (∞).
+        `method`: "satterthwaite", "kenward-roger" (REML fits), "residual" (n − p) or "normal" (∞).
         """
-        theta_cov = self.df_covariance.theta if method == "satterthwaite" else np.empty(0)
-        if self.estimate.loglik is None and self.estimate.sampling is None:
-            theta_cov = np.zeros((len(self.estimate.theta),) * 2)  # nothing is known: the variances count as given
-        return dof.degrees_of_freedom(method, self.spec, self.evaluation, theta_cov, contrasts)
+        return fixed_tests(self, method).denominator.single(dof.as_contrasts(contrasts, self.spec.p))
+
+    @cached_property
+    def kenward_roger(self) -> KenwardRoger:
+        """Kenward and Roger's covariance of the fixed effects (``.cov``) and what their degrees of freedom need."""
+        return kenward_roger(self.spec, self.evaluation, self.estimate)
 
     def conf_int(self, alpha: float = 0.05, method: str = "wald", df: str = "satterthwaite") -> pd.DataFrame:
         """Intervals of the fixed effects, columns 0 and 1.
@@ -187,15 +191,15 @@ class PointResults(Reporting, Inferring):
         level = intervals.check_level(1 - alpha)
         if method == "profile":
             return pd.DataFrame(dict(enumerate(fixed_limits(self, level))), index=list(self.spec.x_names))
-        low, high = intervals.t_interval(self.evaluation.beta, self.bse.to_numpy(), self.df_fixed(df), level)
+        low, high = fixed_tests(self, df).coefficients().interval(level)
         return pd.DataFrame({0: low, 1: high}, index=self.params.index)
 
-    def cov_params(self) -> pd.DataFrame:
-        """(XᵀV⁻¹X)⁻¹ of the fixed effects."""
+    def cov_params(self, df: str = "satterthwaite") -> pd.DataFrame:
+        """(XᵀV⁻¹X)⁻¹ of the fixed effects; with ``df="kenward-roger"`` the adjusted covariance (pbkrtest's vcovAdj)."""
         import pandas as pd
 
         names = list(self.spec.x_names)
-        return pd.DataFrame(self.evaluation.beta_cov, index=names, columns=names)
+        return pd.DataFrame(fixed_tests(self, df).cov, index=names, columns=names)
 
     @cached_property
     def varcomp(self) -> pd.DataFrame:

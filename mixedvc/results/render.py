@@ -103,7 +103,7 @@ def _header_lines(content: SummaryTable, width: int) -> list[str]:
             sides[side].extend(" " * (stub + 1) + more for more in wrapped[1:])
     length = max(map(len, sides))
     left, right = (side + [""] * (length - len(side)) for side in sides)
-    column = max(half + 2, max(map(len, left)) + 2)
+    column = max(half + 2, max(map(len, left), default=0) + 2)
     return [f"{a:<{column}}{b}".rstrip()[:LIMIT] for a, b in zip(left, right, strict=True)]
 
 

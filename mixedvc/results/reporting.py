@@ -29,7 +29,8 @@ class Reporting:
         Parameters
         ----------
         df : str
-            "satterthwaite" | "residual" | "normal": degrees of freedom of the tests of fixed effects.
+            "satterthwaite" | "kenward-roger" | "residual" | "normal": tests of fixed effects; "kenward-roger" (REML
+            fits) enlarges their standard errors too.
         level : float
             Of all intervals.
         interval : str, optional

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..design.spec import ModelSpec
 from ..estimators.base import estimators
-from ..inference import intervals
 from ..inference.parameters import Parameter, parameters
+from .fixed_tests import fixed_tests
 from .notes import notes
 from .numbers import fixed_row, info, p_value, percent, significant, t_value
 
@@ -121,10 +121,9 @@ def header(fit: PointResults) -> tuple[tuple[tuple[str, str], tuple[str, str]], 
 
 def fixed_grid(fit: PointResults, df: str, level: float) -> Grid:
     """Coefficients with tests and intervals."""
-    nu = fit.df_fixed(df)
-    beta, se, t = fit.evaluation.beta, fit.bse.to_numpy(), fit.tvalues.to_numpy()
-    p = intervals.t_pvalue(t, nu)
-    low, high = intervals.t_interval(beta, se, nu, level)
+    tests = fixed_tests(fit, df).coefficients()
+    beta, se, nu, t, p = tests.estimate, tests.se, tests.df, tests.t, tests.pvalue
+    low, high = tests.interval(level)
     normal = df == "normal"
     columns = ["Fixed effects", "coef", "std err", *([] if normal else ["df"])]
     columns += ["z", "P>|z|"] if normal else ["t", "P>|t|"]
