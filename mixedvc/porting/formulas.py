@@ -76,7 +76,15 @@ def read(source: str, relmat: Collection[str] = ()) -> LmeFormula:
         raise OptionError(
             f"relmat/pedigree name {absent[0]!r}, which is no grouping factor of {source!r}: it has {have}"
         )
-    return LmeFormula(source, core, deparse1(_response_bare(parse_one(shown))), tuple(groups))
+    return LmeFormula(source, core, _deparsed(shown), tuple(groups))
+
+
+def _deparsed(source: str) -> str:
+    """In R's spelling; as it is where it holds something of mixedvc's own grammar that R cannot read."""
+    try:
+        return deparse1(_response_bare(parse_one(source)))
+    except RSyntaxError:
+        return source
 
 
 def _response_wrapped(source: str) -> str:
@@ -159,23 +167,37 @@ def updated(old: str, new: str) -> str:
 
 
 def _filled(node: Node, dot: Node, wrap: bool) -> Node:
-    """`node` with the name ``.`` replaced."""
+    """`node` with the name ``.`` replaced; long chains of operators are followed in a loop."""
+    spine: list[Node] = []
+    while node.kind == "infix":
+        spine.append(node)
+        node = node.parts[0]
     if node.kind == "name" and node.text == ".":
-        return Node("paren", "(", 0, 0, (dot,)) if wrap else dot
-    parts = tuple(_filled(part, dot, wrap) for part in node.parts)
-    return Node(node.kind, node.text, node.start, node.stop, parts, node.names)
+        node = Node("paren", "(", 0, 0, (dot,)) if wrap else dot
+    else:
+        parts = tuple(_filled(part, dot, wrap) for part in node.parts)
+        node = Node(node.kind, node.text, node.start, node.stop, parts, node.names)
+    for outer in reversed(spine):
+        right = _filled(outer.parts[1], dot, wrap)
+        node = Node("infix", outer.text, outer.start, outer.stop, (node, right))
+    return node
 
 
 def _pieces(node: Node, sign: int) -> list[tuple[int, Node]]:
     """Signed parts of a sum, brackets around sums opened."""
-    if node.kind == "paren" and not _is_bar(node):
-        return _pieces(node.parts[0], sign)
-    if node.kind == "infix" and node.text in ("+", "-"):
-        other = sign if node.text == "+" else -sign
-        return _pieces(node.parts[0], sign) + _pieces(node.parts[1], other)
-    if node.kind == "prefix" and node.text in ("+", "-"):
-        return _pieces(node.parts[0], sign if node.text == "+" else -sign)
-    return [(sign, node)]
+    out: list[tuple[int, Node]] = []
+    stack = [(sign, node)]
+    while stack:
+        sign, node = stack.pop()
+        if node.kind == "paren" and not _is_bar(node):
+            stack.append((sign, node.parts[0]))
+        elif node.kind == "infix" and node.text in ("+", "-"):
+            stack += [(sign, node.parts[0]), (sign if node.text == "+" else -sign, node.parts[1])]
+        elif node.kind == "prefix" and node.text in ("+", "-"):
+            stack.append((sign if node.text == "+" else -sign, node.parts[0]))
+        else:
+            out.append((sign, node))
+    return out[::-1]
 
 
 def _is_bar(node: Node) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,8 +107,7 @@ def fitted(arguments: Mapping[str, Any], call: Call) -> LmerMod:
         raise OptionError(f"the formula is text, e.g. 'y ~ x + (1 | g)', not a {type(arguments['formula']).__name__}")
     if arguments["na_action"] not in MISSING:
         raise OptionError(f"na_action={arguments['na_action']!r} is not one of {', '.join(map(repr, MISSING))}")
-    names = tuple(str(name) for key in ("relmat", "pedigree") for name in arguments[key] or ())
-    read = formulas.read(arguments["formula"], names)
+    read = formulas.read(arguments["formula"], tuple(_known(arguments["relmat"], arguments["pedigree"])))
     if not parse(read.core).bars:
         raise OptionError(f"no random term is in {arguments['formula']!r}: lmer() needs one, e.g. (1 | g)")
     return LmerMod(fit_core(arguments, read.core), read, call)
@@ -131,20 +130,35 @@ def fit_core(arguments: Mapping[str, Any], core: str) -> PointResults:
     return fit
 
 
+def _known(relmat: Any, pedigree: Any) -> dict[str, Any]:
+    """Relationship matrices and pedigrees as given, by grouping factor."""
+    given: dict[str, Any] = {}
+    for what, values in (("relmat", relmat), ("pedigree", pedigree)):
+        if values is None:
+            continue
+        if not isinstance(values, Mapping):
+            raise OptionError(f"{what}= is a dictionary from grouping factors, e.g. {what}={{'id': …}}")
+        twice = [name for name in values if name in given]
+        if twice:
+            raise OptionError(f"relmat= and pedigree= both name {twice[0]!r}")
+        for name, value in values.items():
+            given[str(name)] = value if what == "relmat" or hasattr(value, "fingerprint") else _Pedigree(value)
+    return given
+
+
+@dataclass(frozen=True)
+class _Pedigree:
+    """A table of id and parents, not yet a covariance."""
+
+    table: Any
+
+
 def _covariances(relmat: Any, pedigree: Any) -> dict[str, Any]:
     """Known covariances by their names in the core formula."""
-    made: dict[str, Any] = {}
-    for what, given in (("relmat", relmat), ("pedigree", pedigree)):
-        if given is None:
-            continue
-        if not isinstance(given, Mapping):
-            raise OptionError(f"{what}= is a dictionary from grouping factors, e.g. {what}={{'id': …}}")
-        for name, value in given.items():
-            if f"{formulas.RELMAT}{name}" in made:
-                raise OptionError(f"relmat= and pedigree= both name {name!r}")
-            known = what == "relmat" or hasattr(value, "fingerprint")
-            made[f"{formulas.RELMAT}{name}"] = value if known else make_pedigree(value)
-    return made
+    return {
+        f"{formulas.RELMAT}{name}": make_pedigree(value.table) if isinstance(value, _Pedigree) else value
+        for name, value in _known(relmat, pedigree).items()
+    }
 
 
 def _rows(arguments: Mapping[str, Any], core: str) -> tuple[Any, Any, Any, str]:
@@ -246,7 +260,7 @@ def name_of(value: Any) -> str | None:
         if not frame.f_globals.get("__name__", "").startswith("mixedvc."):
             for scope in (frame.f_locals, frame.f_globals):
                 for name, other in scope.items():
-                    if other is value and not name.startswith("_"):
+                    if other is value and name.isidentifier() and not name.startswith("_"):
                         return str(name)
         frame = frame.f_back  # type: ignore[assignment]
     return None

@@ -191,11 +191,12 @@ def updated_call(node: Node, scope: Scope) -> Node:
     old = scope.models.get(owner.text) if owner.kind == "name" else None
     if old is None or old.function not in LMERS:
         raise Untranslatable("update() of a model that this script has not fitted by lmer()", owner)
-    names, values = [*old.names], [*old.parts[1:]]
+    given = matched(old, LMER)
+    names, values = list(given), list(given.values())
     changes = [(name or "formula", value) for name, value in node.arguments[1:]]
     for name, value in changes:
         if name in ("formula", "formula."):
-            _change_formula(old, value, names, values)
+            values[names.index("formula")] = _changed_formula(given["formula"], value)
         elif name in names:
             values[names.index(name)] = value
         else:
@@ -204,11 +205,9 @@ def updated_call(node: Node, scope: Scope) -> Node:
     return Node("call", "(", node.start, node.stop, (old.parts[0], *values), tuple(names))
 
 
-def _change_formula(old: Node, change: Node, names: list[str | None], values: list[Node]) -> None:
-    before = matched(old, LMER)["formula"]
-    text_of = before.text if before.kind == "string" else deparse1(before)
-    changed = Node("string", updated(text_of, deparse1(change)), change.start, change.stop)
-    values[next(i for i, value in enumerate(values) if value is before)] = changed
+def _changed_formula(before: Node, change: Node) -> Node:
+    source = before.text if before.kind == "string" else deparse1(before)
+    return Node("string", updated(source, deparse1(change)), change.start, change.stop)
 
 
 def _update(node: Node, scope: Scope) -> str:

@@ -11,6 +11,7 @@ from .rnumbers import common
 CUTOFF = 60
 _SPACED = {"+", "-", "*", "~", "|", "||", "&", "&&", "==", "!=", "<", ">", "<=", ">=", "<-", "<<-", "=", "->", "->>"}
 _BREAKS = {"+", "-", "*", "|", "||", "&", "&&", "==", "!=", "<", ">", "<=", ">="}
+_RESERVED = ("if", "else", "for", "while", "repeat", "function", "break", "next", "in")
 _SYNTACTIC = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*\Z")
 
 
@@ -59,7 +60,7 @@ def formula_lines(text: str) -> list[str]:
 
 def name_text(name: str) -> str:
     """A name, in back-quotes where R needs them."""
-    return name if _SYNTACTIC.match(name) else f"`{name}`"
+    return name if _SYNTACTIC.match(name) and name not in _RESERVED else f"`{name}`"
 
 
 def _write(node: Node, out: _Buffer) -> None:

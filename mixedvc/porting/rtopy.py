@@ -36,7 +36,7 @@ OPERATORS = {
 }  # fmt: skip
 TIGHTNESS = {"or": 1, "and": 2, "==": 4, "!=": 4, "<": 4, ">": 4, "<=": 4, ">=": 4, "|": 5, "&": 6,
              "+": 8, "-": 8, "*": 9, "/": 9, "%": 9, "//": 9, "**": 11}  # fmt: skip
-ATOM = 20
+ATOM, LOOSE = 20, 8
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ def _walk(node: Node, scope: Scope) -> tuple[str, int]:
         case "index":
             return _index(node, scope), ATOM
         case "call":
-            return _call(node, scope), ATOM
+            code = _call(node, scope)
+            return code, LOOSE if code.startswith("-") or code.endswith(" ** 0.5") else ATOM
     if node.kind == "empty":
         raise Untranslatable("an argument is missing here", node)
     what = "a block { … }" if node.kind == "block" else f"{node.text!r}"
@@ -300,7 +301,7 @@ def _head(node: Node, scope: Scope) -> str:
 
 def _only(node: Node, scope: Scope) -> str:
     """The argument itself: the function changes nothing that matters here."""
-    return python(node.arguments[0][1], scope)
+    return _tight(node.arguments[0][1], scope, ATOM)
 
 
 SIMPLE: dict[str, Callable[[Node, Scope], str]] = {

@@ -61,6 +61,10 @@ class RFrame(pd.DataFrame):
     def _constructor_sliced(self) -> Any:
         return pd.Series
 
+    def __finalize__(self, other: Any, method: str | None = None, **_: Any) -> RFrame:
+        """A part of a table has not the heading and attributes of the whole."""
+        return self
+
     def __repr__(self) -> str:
         return _headed(self, frame_text(self))
 

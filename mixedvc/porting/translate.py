@@ -103,6 +103,9 @@ def _statement(node: Node, scope: Scope, problems: list[Problem]) -> list[str]:
             f"# not translated: {deparse_short(node)}",
             *(f"#   {line}" for line in stop.problem.message.splitlines()),
         ]
+    except RecursionError:
+        problems.append(Problem("the expression is too long or too deeply nested", node.start, node.stop))
+        return ["# not translated: an expression that is too long"]
     except MixedVCError as error:
         message = str(error).splitlines()[0]
         problems.append(Problem(message, node.start, node.stop))
