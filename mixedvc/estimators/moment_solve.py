@@ -158,7 +158,7 @@ class Problem:
     def _climb(self, *, constrained: bool) -> Solution:
         """Newton ascent of the objective in the charts of the structures."""
         variance = self._variance()
-        units = units_of(self.spec, variance)
+        units = units_of(self.spec, variance, self.held)
         objective: Any = _Quadratic(self.S, self.q, 0.5 / variance**2)
         ascent = Ascent(self.spec, objective, units, _TOL, MAX_STEPS)
         at, converged, message = ascent.run(self._charts(units, constrained))

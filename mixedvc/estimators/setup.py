@@ -61,7 +61,7 @@ def begin(
     variance, exact = _variance(spec, moments)
     if exact and not held:
         return _exact_fit(spec, likelihood, variance, options, reason)
-    units = units_of(spec, variance)
+    units = units_of(spec, variance, held)
     return Beginning(likelihood, reason, units, _charts(spec, moments, units, held, given))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,12 +94,15 @@ def _cleared(Sigma: Float) -> Float:
     return np.where(none[:, None] | none, 0.0, Sigma) if none.any() else Sigma
 
 
-def units_of(spec: ModelSpec, variance: float) -> Units:
-    """Units for a response of least-squares residual `variance` (on the user's scale, prior weights of mean one)."""
+def units_of(spec: ModelSpec, variance: float, held: Collection[int] = ()) -> Units:
+    """Units for a response of least-squares residual `variance` (on the user's scale, prior weights of mean one).
+
+    Terms that are `held` at given values are not turned, so that their values come back as they were given.
+    """
     sizes: list[Float] = []
     turns: list[Float | None] = []
     expected = _row_variances(spec, variance)
-    for term in spec.all_terms:
+    for i, term in enumerate(spec.all_terms):
         diagonal = term.covariance.diagonal(term.positions)[term.codes]
         squares = np.maximum(term.basis**2 * diagonal[:, None], 0.0)
         size = np.sqrt(np.mean(squares, axis=0) if expected is None else _relative(squares, expected))
@@ -107,7 +111,7 @@ def units_of(spec: ModelSpec, variance: float) -> Units:
             # D Σ D stays in a family with one common variance only where D is a multiple of the identity
             size = np.full(term.k, np.sqrt(np.mean(size**2)))
         sizes.append(np.where(size > 0, size, 1.0))
-        free = structure.name == "us" and term.k > 1
+        free = structure.name == "us" and term.k > 1 and i not in held
         turns.append(orthogonalising(term.basis, np.maximum(diagonal, 0.0)) if free else None)
     factor = np.array([variance / (sizes[w.term][w.a] * sizes[w.term][w.b]) for w in spec.index])
     return Units(variance, tuple(sizes), tuple(turns), factor, _mixing(spec, turns))
