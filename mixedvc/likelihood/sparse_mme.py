@@ -26,7 +26,7 @@ from .sparse_state import SparseState, largest_eigenvalues
 
 Float = NDArray[np.float64]
 _SMALL = 300  # effects below which the pattern is not looked at to tell the price
-_OTHERS = 4000  # effects beside the largest factor's that a dense matrix still holds well
+_FILLED = 0.3  # share of the other factors' pairs that meet in the largest one's levels beyond which all of them will
 _DIRECT = 300  # rows up to which tr(T V_jT V_k) is multiplied out
 
 
@@ -164,24 +164,34 @@ class _Sparse:
 
 
 def _price(spec: ModelSpec, effects: list[int], entries: float) -> Cost:
-    """Price of sparse equations: from their plan, or a bound where they are small or a dense block would hold them."""
+    """Price of sparse equations from their plan; a bound where they are small, or would leave a dense matrix."""
     size, m = float(sum(effects)), len(spec.index)
-    row_work = 40.0 * spec.n * (spec.p + 2) * m
-    known = all(term.cov_name is None for term in spec.terms)
     others = size - max(effects)
-    if size <= _SMALL or (known and others <= _OTHERS):
-        flops, nnz = others**3 / 3.0 + size, 0.5 * others**2 + size
+    if size <= _SMALL or _fills(spec, effects):
+        price, nnz = 10.0 * size + others**3, size + 0.5 * others**2
+        setup = 2e4 * (entries + spec.n * len(spec.terms))
         reason = f"sparse equations of {int(size):,} effects"
     else:
         plan = _setup(spec).equations.analysis.plan
-        flops, nnz = plan.flops, float(plan.nnz)
+        price, nnz, setup = plan.price, float(plan.nnz), 0.0  # the plan is made
         reason = f"sparse equations: {int(size):,} effects, {plan.nnz:,} entries in their factor"
+    columns = float(spec.n) * (spec.p + 2) * m
     return cost_of(
-        setup=500.0 * (entries + spec.n * len(spec.terms)) + 20.0 * nnz,
-        each=1e7 + 3.0 * flops + 40.0 * (nnz + entries) + row_work,
-        memory=24.0 * nnz + 16.0 * spec.n * (spec.p + 2) * m,
+        setup=setup + 20.0 * nnz,
+        each=4e7 + 3.0 * price + 800.0 * nnz + 250.0 * columns,  # measured
+        memory=24.0 * nnz + 16.0 * columns,
         reason=reason,
     )
+
+
+def _fills(spec: ModelSpec, effects: list[int]) -> bool:
+    """Whether eliminating the largest of several groupings leaves next to a dense matrix, by a count of rows."""
+    if any(term.cov_name is not None for term in spec.terms):
+        return False
+    largest = int(np.argmax(effects))
+    met = np.bincount(spec.terms[largest].codes) * float(sum(t.k for t in spec.terms) - spec.terms[largest].k)
+    others = float(sum(effects) - effects[largest])
+    return others <= _SMALL or float(np.minimum(met, others) @ np.minimum(met, others)) > _FILLED * others**2
 
 
 likelihoods.register("sparse")(_Sparse())

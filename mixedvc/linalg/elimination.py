@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.intp]
 
-THIN = 12  # entries below the diagonal up to which a column is eliminated within its level
+THIN = 24  # entries below the diagonal up to which a column is eliminated within its level
 _TALLEST = 60  # levels of thin columns: higher ones hold few columns each
 _FRONT = 2.5e5  # price of handling a front, in flops
 _ENTRY = 8.0  # price of moving one entry of a front, in flops
+_THIN_PRODUCT = 100.0  # price of one product of two entries of a thin column, in flops
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Elimination:
         Entries of the factor, zeros in fronts included.
     flops : float
         Multiplications and additions of one factorisation.
+    price : float
+        The same with what it costs to handle thin columns and fronts, in flops at the speed of BLAS.
     """
 
     order: Ints
@@ -72,6 +75,7 @@ class Elimination:
     fronts: tuple[Front, ...]
     nnz: int
     flops: float
+    price: float
 
 
 def fill_reducing_order(A: Any) -> Ints:
@@ -180,11 +184,13 @@ def _arrange(A: Any, order: Ints, parent: Ints) -> Elimination:
     fronts = _front_rows(A, order[sequence], len(by_level), groups, structure, by_level, parent, rank)
     r = np.array(counts, dtype=np.float64)[by_level]
     nnz, flops = float((r + 1).sum()), float(((r + 1) ** 2).sum())
+    price = 0.5 * _THIN_PRODUCT * flops
     for front in fronts:
         w, b = float(front.width), float(len(front.rows))
         nnz += w * (w + 1) / 2 + w * b
         flops += w**3 / 3 + w * w * b + w * b * b
-    return Elimination(order[sequence], len(by_level), levels, below, members, fronts, int(nnz), flops)
+        price += _price(w, b)
+    return Elimination(order[sequence], len(by_level), levels, below, members, fronts, int(nnz), flops, price)
 
 
 def _count(
