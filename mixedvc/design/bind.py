@@ -26,7 +26,7 @@ from .missing import check_rule, drop_missing
 from .random import Grouping, column_reader
 from .rank import full_rank, residual_of_fixed
 from .request import Request, per_row, read_responses
-from .residual import Cells, groups_of, make_residual
+from .residual import Cells, ResidualSource, groups_of, make_residual
 from .rows import check_response, offsets, responses, weights
 from .source import Source
 from .spec import Dropped, ModelSpec, Term
@@ -224,7 +224,7 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
         aliased=aliased,
         dropped=table.dropped,
         missing=request.missing,
-        notes=(*notes, *_notes(bars, terms, table, coders), *(() if cells is None else cells.notes)),
+        notes=(*notes, *_notes(bars, terms, table, coders), *_residual_notes(cells, table.dropped)),
         source=source,
     )
 
@@ -364,6 +364,16 @@ def _notes(
         if bar.structure == "diag" and any(v.levels is not None for v in coder.variables.values()):
             notes.append(f"{term.text}: the factor's levels have independent effects here (lme4's || correlates them).")
     return tuple(dict.fromkeys(notes))
+
+
+def _residual_notes(residual: ResidualSource | None, dropped: Dropped) -> tuple[str, ...]:
+    if residual is None:
+        return ()
+    formula = residual.formula
+    if formula.structure != "ar1" or formula.cell or not dropped.count:
+        return residual.notes
+    gaps = f"{formula.text} counts the rows that are left, so rows left out leave no gaps: give the times to keep them."
+    return (*residual.notes, gaps)
 
 
 def _as_mapping(value: Any, what: str) -> Mapping[str, Any]:

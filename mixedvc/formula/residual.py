@@ -140,14 +140,16 @@ def _one(bar: BarTerm, source: str) -> ResidualFormula | None:
 
 def _product(bars: list[BarTerm], source: str) -> ResidualFormula:
     """Variances by a diag(), correlations by an ar1() or cs()."""
+    for bar in bars:
+        if _is_plain(bar):
+            _fail("that is one variance, which the other structure has: leave it out", source, bar.span)
     kinds = [bar.structure for bar in bars]
     if sorted(kinds, key=lambda kind: kind != "diag")[0] != "diag" or not set(kinds) & {"ar1", "cs"}:
         what = "a product is variances times correlations: diag(0 + f | rows) * ar1(1 | g), or cs() in its place"
         raise FormulaError(what, source, bars[0].span.start, bars[1].span.stop)
     diag, other = sorted(bars, key=lambda bar: bar.structure != "diag")
     variances = _one(diag, source)
-    if variances is None:
-        _fail("diag(1 | rows) is one variance, which the other structure has: leave it out", source, diag.span)
+    assert variances is not None
     if ("hom", False) in other.options:
         _fail(f"the variances are those of diag(): leave hom= out of {other.structure}()", source, other.span)
     correlations = _one(other, source)
