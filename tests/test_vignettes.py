@@ -18,7 +18,10 @@ def run(*arguments: str, runner: Path = RUNNER) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["first_fit", "twins_ace", pytest.param("five_estimators", marks=pytest.mark.slow)])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("five_estimators", "coming_from_lme4")]
+
+
+@pytest.mark.parametrize("name", ["first_fit", "twins_ace", *SLOW])
 def test_a_vignette_runs_from_start_to_end(name):
     done = run(name)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -28,7 +31,8 @@ def test_a_vignette_runs_from_start_to_end(name):
 def test_an_unknown_vignette_lists_the_known_ones():
     done = run("second_fit")
     assert done.returncode != 0
-    assert "no vignette is called second_fit; there are: first_fit, five_estimators, twins_ace" in done.stderr
+    known = ", ".join(sorted(path.stem for path in RUNNER.parent.glob("*.py") if path != RUNNER))
+    assert "first_fit" in known and f"no vignette is called second_fit; there are: {known}" in done.stderr
 
 
 def test_a_vignette_that_fails_fails_the_run(tmp_path):
