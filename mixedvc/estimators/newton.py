@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
 from ..errors import BoundaryWarning, ConvergenceError, ConvergenceWarning, warn
-from ..likelihood.base import Likelihood
+from ..likelihood.base import Likelihood, information_along
 from ..linalg import dense as la
 from ..progress import Progress
 from .base import PointEstimate, TraceRow
@@ -25,6 +25,7 @@ from .quadratic import box_step
 from .start import Units
 
 Float = NDArray[np.float64]
+FAR, EARLY = 0.1, 5  # decrement above which, and iterations in which, steps are kept from overshooting
 
 
 @dataclass
@@ -36,7 +37,8 @@ class Point:
     loglik: float
     score: Float  # scaled linear parameters
     information: Float  # average or expected
-    observed: Float | None = None  # where that information crawls
+    observed: Float | None = None  # in the charts' coordinates, where that information crawls
+    least: Float | None = None  # lower bounds on the diagonal of the expected information
 
 
 @dataclass
@@ -92,8 +94,24 @@ class Ascent:
             )
         evaluation = self.likelihood.at(theta)
         which = evaluation.average_information if self.information == "average" else evaluation.expected_information
-        observed = self.units.information(evaluation.observed_information) if self._observed else None
-        return Point(charts, theta, value, self.units.dual(evaluation.score), self.units.information(which), observed)
+        observed = None
+        if self._observed:
+            J = _block_diagonal([chart.jacobian() for chart in charts])
+            observed = information_along(evaluation, "observed", self.units.directions(J))
+        score, plain = self.units.dual(evaluation.score), self.units.information(which)
+        return Point(charts, theta, value, score, plain, observed, self._least(getattr(evaluation, "trace", None)))
+
+    def _least(self, trace: Float | None) -> Float | None:
+        """½ tr(TV_j)²/rank V_j ≤ ½ tr(TV_jTV_j) for the variance of each scalar term, 0 for others (scaled).
+
+        Above its maximum the average information of a variance is too small, and its steps go far beyond zero.
+        """
+        if trace is None:  # least squares of moments
+            return None
+        terms = [self.spec.all_terms[w.term] for w in self.spec.index]
+        ranks = np.array([term.q if term.k == 1 else np.inf for term in terms])
+        scaled = self.units.dual(trace)
+        return 0.5 * scaled * scaled / np.minimum(ranks, max(self.spec.n - self.spec.p, 1)) * np.isfinite(ranks)
 
     def _crawls(self) -> bool:
         """Whether the last decrements, already small, shrank slowly: the observed information is to the point then."""
@@ -109,7 +127,7 @@ class Ascent:
         scores = np.split(at.score, np.cumsum([len(c.structure.pairs) for c in at.charts])[:-1])
         bend = _block_diagonal([c.curvature(s) for c, s in zip(at.charts, scores, strict=True)])
         if at.observed is not None:
-            return J @ at.score, plain, J @ at.observed @ J.T - bend
+            return J @ at.score, plain, at.observed - bend
         return J @ at.score, plain, plain - bend
 
     def problem(self, at: Point) -> tuple[Float, Float, float, Float, Float, Float]:
@@ -119,6 +137,10 @@ class Ascent:
         low = np.concatenate([chart.lower for chart in at.charts]) - q
         high = np.concatenate([chart.upper for chart in at.charts]) - q
         H, decrement = _solve(gradient, plain, curved, low, high)
+        if decrement > FAR and len(self.rows) < EARLY and at.least is not None:
+            J = _block_diagonal([chart.jacobian() for chart in at.charts])
+            more = (J * np.maximum(at.least - np.diagonal(at.information), 0.0)) @ J.T
+            H, _ = _solve(gradient, plain + more, curved + more, low, high)
         return gradient, H, decrement, q, low, high
 
     def approach(self, charts: list[Chart], near: float = 0.3) -> list[Chart]:

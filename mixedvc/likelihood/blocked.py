@@ -72,10 +72,11 @@ class _Grouped:
         pairs = float(np.sum(np.square(met))) * k * (k + 1) / 4
         effects = sum(term.k for term in spec.terms)
         matrices = float((sizes**2).sum())
-        each = 1.5 * float((sizes**3).sum()) + 20.0 * pairs + 30.0 * matrices + 40.0 * spec.n * (effects + spec.p)
+        calls = 5e5 + 5e5 * len(rest) + 5e5 * any(term.k > 1 for term in spec.terms)  # the interpreter's part
+        each = float((sizes**3).sum()) + 20.0 * pairs + 30.0 * matrices + 20.0 * spec.n * (effects + spec.p)
         return cost_of(
-            setup=4e5 + 100.0 * spec.n * effects + 60.0 * pairs,
-            each=each + 30.0 * lead.q * k**3,
+            setup=1e6 + 1.5e6 * len(rest) + 100.0 * spec.n * effects + 60.0 * pairs,
+            each=calls + each + 30.0 * lead.q * k**3,
             memory=8.0 * (6.0 * matrices + 1.5 * min(pairs, 4e7) + spec.n * (3.0 * effects + spec.p)),
             reason=_reason(spec, first, rest, sizes),
         )

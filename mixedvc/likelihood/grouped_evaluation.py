@@ -28,7 +28,8 @@ class GroupedEvaluation:
     def __init__(self, state: GroupedState, rows: Rows, ZQ: Float, Zy: Float, reml: bool):
         self.state, self.rows, self.theta, self.reml = state, rows, state.theta, reml
         self._ZQ, self._Zy = ZQ, Zy
-        self._index = parameters(state)
+        self._index, self._turned = parameters(state), state.layout.turned
+        self._working = self._turned.theta(self.theta)
 
     # ---- fixed effects and the criterion --------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class GroupedEvaluation:
     @cached_property
     def quad(self) -> Float:
         e = self._rest[0] / self.state.sigma2
-        return np.append(self._ZPy @ self._EZPy, e @ e)
+        return self._turned.dual(np.append(self._ZPy @ self._EZPy, e @ e))
 
     @cached_property
     def _plain(self) -> Float:
@@ -163,7 +164,7 @@ class GroupedEvaluation:
         random = self._plain
         if self.reml:
             random = random - np.einsum("pq,jpq->j", self._C, self._HVH[:-1])
-        return np.append(random, (self._df - random @ self.theta[:-1]) / self.state.sigma2)
+        return self._turned.dual(np.append(random, (self._df - random @ self._working[:-1]) / self.state.sigma2))
 
     @cached_property
     def score(self) -> Float:
@@ -190,20 +191,20 @@ class GroupedEvaluation:
         if self.rows.p:
             QVF = np.column_stack([self._ZVQ.T @ W, -self._ZQ.T @ u[:, -1] / self.state.sigma2])
             FVF = FVF - QVF.T @ self._C @ QVF
-        return 0.25 * (FVF + FVF.T)
+        return self._turned.information(0.25 * (FVF + FVF.T))
 
     @cached_property
     def expected_information(self) -> Float:
         m, p = len(self.theta), self.rows.p
         require_pairs(self.state, p)
-        total = by_identity(pair_traces(self.state), self._plain, self.theta, float(self.rows.n))
+        total = by_identity(pair_traces(self.state), self._plain, self._working, float(self.rows.n))
         if self.reml and p:
             W = self._patterned(self._ZVQ).reshape(-1, (m - 1) * p)
             E = self._inner(W, self._ZVQ, self._HVH[-1])[0].reshape(m, p, m, p)
             CE = np.einsum("pq,jqkp->jk", self._C, E, optimize=True)
             CH = np.einsum("pq,jqr->jpr", self._C, self._HVH)
             total = total - 2.0 * CE + np.einsum("jpr,krp->jk", CH, CH)
-        return 0.25 * (total + total.T)
+        return self._turned.information(0.25 * (total + total.T))
 
     @cached_property
     def observed_information(self) -> Float:
@@ -216,23 +217,24 @@ class GroupedEvaluation:
         total = np.empty((m, m))
         total[:-1, :-1] = cross_traces(self.state)
         total[-1, :-1] = total[:-1, -1] = self._plain
-        total[-1, -1] = (self.rows.n - self._plain @ self.theta[:-1]) / self.state.sigma2
+        total[-1, -1] = (self.rows.n - self._plain @ self._working[:-1]) / self.state.sigma2
         if self.reml and p:
             W = self._patterned(self._ZVQ).reshape(-1, (m - 1) * p)
             F = self._gram_of(W, self._ZVQ, self._HVH[-1]).reshape(m, p, m, p)
             total = total - np.einsum("pq,jqkp->jk", self._C, F, optimize=True)
-        return 0.5 * (total + total.T)
+        return self._turned.information(0.5 * (total + total.T))
 
     @cached_property
     def cross_quad(self) -> Float:
-        return self._gram_of(self._EZPy, self._ZPy[:, None], np.array([[self.quad[-1]]]))
+        gram = self._gram_of(self._EZPy, self._ZPy[:, None], np.array([[self.quad[-1]]]))
+        return self._turned.information(gram)
 
     @cached_property
     def beta_cov_gradient(self) -> Float:
         p = self.rows.p
         if not p:
             return np.empty((len(self.theta), 0, 0))
-        return np.stack([self._on_user_scale(self._C @ D @ self._C) for D in self._HVH])
+        return self._turned.dual(np.stack([self._on_user_scale(self._C @ D @ self._C) for D in self._HVH]))
 
     # ---- solves and random effects on the user's rows -------------------------------------------------------
 
@@ -267,15 +269,16 @@ class GroupedEvaluation:
         if term == len(spec.terms):
             return spec.residual.collect(self.Py) @ spec.sigmas(self.theta)[-1]
         f, own = self._place(term)
-        return self.state.layout.factors[f].levels(self._ZPy[:, None])[:, own, 0] @ spec.sigmas(self.theta)[term]
+        collected = self.state.layout.factors[f].levels(self._ZPy[:, None])[:, own, 0]
+        return self._turned.effects(term, collected @ self.state.sigmas[f][own, own])
 
     def prediction_cov(self, term: int, *, fixed_known: bool = False) -> Float:
         f, own = self._place(term)
         cov = np.moveaxis(self.state.posterior(f)[own, own], 2, 0)
-        if fixed_known or not self.rows.p:
-            return np.array(cov)
-        u = self.state.layout.factors[f].levels(self._both[0][:, : self.rows.p])[:, own]
-        return cov + np.einsum("qap,pr,qbr->qab", u, self._C, u, optimize=True)
+        if self.rows.p and not fixed_known:
+            u = self.state.layout.factors[f].levels(self._both[0][:, : self.rows.p])[:, own]
+            cov = cov + np.einsum("qap,pr,qbr->qab", u, self._C, u, optimize=True)
+        return np.array(self._turned.covariance(term, cov))
 
     def draw(self, rng: np.random.Generator) -> tuple[Float, list[Float]]:
         spec = self.rows.spec

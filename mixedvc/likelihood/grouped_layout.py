@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from ..design.spec import ModelSpec
+from .orthogonal_effects import OrthogonalEffects, orthogonal_effects
 from .rows import Rows
 
 Float = NDArray[np.float64]
@@ -80,13 +81,14 @@ def same_partition(spec: ModelSpec) -> list[list[int]]:
     return sorted(groups, key=lambda group: -sum(spec.terms[i].q * spec.terms[i].k for i in group))
 
 
-def factors_of(spec: ModelSpec, rows: Rows) -> tuple[Factor, ...]:
+def factors_of(spec: ModelSpec, rows: Rows, turned: OrthogonalEffects) -> tuple[Factor, ...]:
     """The factors of a specification in the order of elimination."""
     out, start = [], 0
     for group in same_partition(spec):
         terms = [spec.terms[i] for i in group]
         offsets = np.concatenate([[0], np.cumsum([t.k for t in terms])]).tolist()
-        basis = rows.basis(terms[0]) if len(terms) == 1 else np.hstack([rows.basis(t) for t in terms])
+        bases = [turned.basis(i, rows.basis(spec.terms[i])) for i in group]
+        basis = bases[0] if len(bases) == 1 else np.hstack(bases)
         members = tuple(zip(group, offsets[:-1], strict=True))
         factor = Factor(terms[0].codes, basis, terms[0].q, start, members)
         out.append(factor)
@@ -253,6 +255,8 @@ class Layout:
 
     Attributes
     ----------
+    turned : OrthogonalEffects
+        What the effects of vector terms were multiplied by.
     factors : tuple of Factor
         The first is eliminated level by level.
     own : list of (k, k, q)
@@ -269,6 +273,7 @@ class Layout:
     """
 
     spec: ModelSpec
+    turned: OrthogonalEffects
     factors: tuple[Factor, ...]
     own: list[Float]
     meetings: dict[tuple[int, int], Meeting]
@@ -326,13 +331,14 @@ class Layout:
 
 def layout_of(spec: ModelSpec, rows: Rows) -> Layout:
     """Lay out the random terms of `spec` for elimination."""
-    factors = factors_of(spec, rows)
+    turned = orthogonal_effects(spec, rows)
+    factors = factors_of(spec, rows, turned)
     diagonal = [own(factor) for factor in factors]
     pairs = [(f, g) for f in range(len(factors)) for g in range(f + 1, len(factors))]
     meetings = {(f, g): meeting(factors[f], factors[g]) for f, g in pairs}
     storage = storage_of(factors, meetings)
     base = _base(factors, diagonal, meetings, storage)
-    return Layout(spec, factors, diagonal, meetings, storage, base)
+    return Layout(spec, turned, factors, diagonal, meetings, storage, base)
 
 
 def _base(

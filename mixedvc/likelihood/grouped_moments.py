@@ -39,7 +39,8 @@ def grouped_moments(layout: Layout, rows: Rows, ZQ: Float, Zy: Float) -> tuple[F
     own = [sum(float(layout.own[f][a, b].sum()) for a, b in pairs) for f, pairs in orders]
     S[-1, :-1] = S[:-1, -1] = own
     S[-1, -1] = rows.n
-    return S + _projected(layout, ZQ, B, p), q
+    turned = layout.turned
+    return turned.information(S + _projected(layout, ZQ, B, p)), turned.dual(q)
 
 
 def _shared(layout: Layout, f: int, g: int, a: int, b: int, c: int, d: int) -> float:

@@ -35,8 +35,10 @@ class GroupedState:
         if not self.sigma2 > 0.0:
             raise la.NotPositiveDefinite(1)
         sigmas = layout.spec.sigmas(theta)
-        self.sigmas = [_joined(factor, sigmas) for factor in layout.factors]
-        self.roots = [_root(Sigma) for Sigma in self.sigmas]
+        working = [layout.turned.sigma(i, Sigma) for i, Sigma in enumerate(sigmas[:-1])]
+        roots = [_root(S, layout.turned.rounding(i, sigmas[i])) for i, S in enumerate(working)]
+        self.sigmas = [_joined(factor, working) for factor in layout.factors]
+        self.roots = [_joined(factor, roots) for factor in layout.factors]
         L, N = self.roots[0], layout.own[0]
         W = multiply(multiply(L.T, N), L)
         W[np.diag_indices(len(L))] += self.sigma2
@@ -224,7 +226,7 @@ class GroupedState:
 
 
 def _joined(factor: Factor, sigmas: list[Float]) -> Float:
-    """Σ (k×k) of all effects of a factor: its terms' Σ along the diagonal."""
+    """One k×k matrix for all effects of a factor: its terms' matrices along the diagonal."""
     if len(factor.members) == 1:
         return sigmas[factor.members[0][0]]
     out = np.zeros((factor.k, factor.k))
@@ -234,8 +236,8 @@ def _joined(factor: Factor, sigmas: list[Float]) -> Float:
     return out
 
 
-def _root(Sigma: Float) -> Float:
-    """L with Σ = L Lᵀ.
+def _root(Sigma: Float, rounding: float) -> Float:
+    """L with Σ = L Lᵀ; eigenvalues that may be nothing but rounding (absolute) are zero.
 
     Raises
     ------
@@ -246,9 +248,11 @@ def _root(Sigma: Float) -> Float:
         if Sigma[0, 0] < 0.0:
             raise la.NotPositiveDefinite(1)
         return np.sqrt(Sigma)
-    scale = np.sqrt(np.maximum(np.diagonal(Sigma), 0.0))
-    unit = np.where(scale > 0.0, scale, 1.0)
+    unit = np.ones(len(Sigma))
+    if not rounding:
+        scale = np.sqrt(np.maximum(np.diagonal(Sigma), 0.0))
+        unit = np.where(scale > 0.0, scale, 1.0)
     values, vectors = la.small_eigh(Sigma / unit[:, None] / unit)
-    if values[0] < -1e-9 * max(values[-1], 1.0):
+    if values[0] < -1e-9 * max(values[-1], 0.0 if rounding else 1.0) - 100.0 * rounding:
         raise la.NotPositiveDefinite(1)
-    return unit[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
+    return unit[:, None] * vectors * np.sqrt(np.where(values > rounding, values, 0.0))

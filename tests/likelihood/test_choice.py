@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import mixedvc as mv
 from mixedvc.errors import MemoryLimitError, MixedVCError, OptionError
@@ -40,14 +41,24 @@ def test_few_features_are_compressed():
     assert len(alone._frame.y) == 10  # rotated inside the span of the features, never 500 × 500
 
 
-def test_many_small_groups_are_fitted_block_by_block():
+def test_many_small_groups_are_eliminated_one_by_one():
     rng = np.random.default_rng(4)
     groups = np.repeat([f"g{k}" for k in range(2000)], 3)
     likelihood, reason = choose(
         assemble.spec(rng.standard_normal(6000), np.ones((6000, 1)), [assemble.term("g", groups)])
     )
+    assert likelihood.name == "grouped"
+    assert "the 2,000 levels of g are eliminated one by one" in reason
+
+
+def test_families_of_a_known_covariance_are_fitted_block_by_block():
+    rng = np.random.default_rng(4)
+    ids = [f"i{k}" for k in range(1500)]
+    siblings = sp.kron(sp.eye_array(500), 0.5 + 0.5 * np.eye(3))
+    term = assemble.term("id", ids, covariance=mv.Sparse(siblings.tocsc(), ids))
+    likelihood, reason = choose(assemble.spec(rng.standard_normal(1500), np.ones((1500, 1)), [term]))
     assert likelihood.name == "blocks"
-    assert "2,000 independent blocks of at most 3 rows" in reason
+    assert "500 independent blocks of at most 3 rows" in reason
 
 
 def test_a_likelihood_that_does_not_apply_is_refused_by_name():
