@@ -13,6 +13,7 @@ from .correlation import genetic_correlation, genetic_correlation_from_summary
 from .covariance import Dense, Features, Identity, Kronecker, Precision, Sparse, pedigree
 from .estimators import ML, REML
 from .io.datasets import load_data
+from .results.lrt import lrt
 from .validation import cross_validate
 
 __version__ = "0.1.0.dev0"
@@ -35,6 +36,7 @@ __all__ = [
     "genetic_correlation_from_summary",
     "load",
     "load_data",
+    "lrt",
     "model",
     "pedigree",
 ]

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import support
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -139,21 +137,54 @@ class Inferring:
 
         return profiler(self)
 
-    def test_varcomp(self: Any, component: str | None = None, method: str = "mixture") -> pd.DataFrame:
-        """Test that a variance is zero: likelihood ratio against the fit without the term.
+    def test_varcomp(
+        self: Any,
+        component: str | None = None,
+        method: str = "auto",
+        nsim: int | None = None,
+        *,
+        seed: int | None = None,
+        workers: int = 1,
+    ) -> pd.DataFrame:
+        """Test that a variance is zero: likelihood ratio against the fit without it.
 
         Parameters
         ----------
         component : str, optional
-            A term with one effect; all such terms, one at a time, by default.
+            A term (``"Subject"``: all of its effects) or an effect of one (``"Subject[Days]"``).  By default every term
+            of one effect, and the slopes of the others, one at a time.
         method : str
-            "mixture": ½χ²₀ + ½χ²₁; "chi2": χ²₁, conservative.
+            "exact": the finite-sample law of the (restricted) likelihood ratio, simulated (Crainiceanu & Ruppert 2004);
+            for one variance.  Where there are other random terms, that of the model without them stands in for it
+            (Greven et al. 2008).
+            "mixture": the large-sample law: ½χ²₀ + ½χ²₁ for one variance, ½χ²_{k−1} + ½χ²_k for one of k correlated
+            effects, and its generalisation (chi-bar-square, simulated) for several.
+            "boot": parametric bootstrap: both models refitted to responses drawn from the smaller.
+            "chi2": χ², conservative.
+            "auto": the first of exact, mixture, boot that applies and is affordable.
+        nsim : int, optional
+            Simulations (10,000) or bootstrap replicates (1,000).
+        seed : int, optional
+        workers : int
+            Processes of the bootstrap.
 
         Returns
         -------
-        DataFrame, one row a component: statistic, p_value, method, llf, llf_null.
+        DataFrame, one row a component: statistic, p_value, mc_error (Monte-Carlo standard error of the p-value), df,
+        method (the reference distribution in words), llf, llf_null.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"))
+        >>> fit.test_varcomp("Batch", method="mixture")[["statistic", "p_value"]].round(4).values.tolist()
+        [[6.369, 0.0058]]
+        >>> bool(fit.test_varcomp("Batch", seed=1).p_value["Batch"] < 0.0058)
+        True
         """
-        return support.test_varcomp(self, component, method)
+        from .component_tests import test_varcomp
+
+        return test_varcomp(self, component, method, nsim, seed, workers)
 
     def anova(self: Any, type: int | str = 3, df: str = "satterthwaite") -> Anova:
         """F tests of the terms of the fixed part, as lmerTest's anova.

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import BoundaryWarning, DataError, NotProvided, OptionError, warn
+from ..errors import DataError, OptionError
 from ..estimators.base import PointEstimate
-from ..inference import intervals, lrt, ratios
+from ..inference import intervals, ratios
 from ..inference import simulate as draws
-from ..inference.parameters import Parameter, linear_parameters, par_slices, parameters
+from ..inference.parameters import Parameter, linear_parameters, parameters
 from ..inference.predict import Rows, match_levels, prediction_variance
 from ..inference.se import ParameterCovariance
 from .features import new_features
@@ -200,52 +199,3 @@ def used_data(spec: ModelSpec) -> pd.DataFrame | None:
     if data is None or spec.missing == "exclude" or not spec.dropped.count:
         return data
     return data.iloc[kept(spec)]
-
-
-def testable(spec: ModelSpec, estimate: PointEstimate, component: str | None) -> list[str]:
-    """Terms with one effect that were estimated."""
-    free = [not estimate.fixed[of].any() for of in par_slices(spec)]
-    single = [t.name for t, ok in zip(spec.terms, free, strict=False) if t.k == 1 and ok]
-    have = f"terms that can be tested: {', '.join(map(repr, single))}" if single else "no term here can be tested"
-    if component is None:
-        if not single:
-            raise OptionError(f"test_varcomp tests a single estimated variance; {have}")
-        return single
-    names = {term.name: term for term in spec.terms}
-    if component not in names:
-        raise OptionError(f"no random term is called {component!r}; {have}")
-    if component not in single:
-        why = f"has {names[component].k} effects" if names[component].k > 1 else "is held fixed"
-        raise OptionError(
-            f"{component!r} {why}: test_varcomp tests a single estimated variance; {have}. "
-            "Compare two fits by their llf for anything else"
-        )
-    return [component]
-
-
-def test_varcomp(fit: PointResults, component: str | None, method: str) -> pd.DataFrame:
-    """Every component named (or testable), one row each."""
-    import pandas as pd
-
-    lrt.check_method(method)
-    rows = [asdict(test_one(fit, name, method)) for name in testable(fit.spec, fit.estimate, component)]
-    return pd.DataFrame(rows).set_index("component")
-
-
-def test_one(fit: PointResults, component: str, method: str) -> lrt.ComponentTest:
-    """Refit without `component` and compare."""
-    if fit.estimator is None:
-        raise OptionError("this result does not carry its estimator, so it cannot be refitted: use mixedvc.fit")
-    if fit.estimate.loglik is None:
-        raise NotProvided(
-            f"method {fit.method!r} has no likelihood, so no likelihood-ratio test of {component!r}: fit with "
-            "method='reml' and test there, or see whether the interval in varcomp contains zero"
-        )
-    null = replace(fit.spec, terms=tuple(term for term in fit.spec.terms if term.name != component))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BoundaryWarning)  # of the smaller model, which nobody asked to see
-        estimate = fit.estimator.fit(null)
-    if not estimate.converged:
-        warn(f"the fit without {component!r} did not converge: {estimate.message}")
-    without = np.nan if estimate.loglik is None else estimate.loglik
-    return lrt.component_test(component, fit.llf, without, method)

@@ -27,7 +27,7 @@ def test_78_a_variance_at_zero_is_zero_flagged_and_without_standard_error():
     assert "nan" not in text.lower()
     got = fit.test_varcomp("Batch").loc["Batch"]
     assert got["p_value"] == 1.0
-    assert got["method"].startswith("mixture")
+    assert got["method"].startswith("exact law")
 
 
 def test_79_a_correlation_at_one_is_flagged_and_the_variances_keep_their_errors():

@@ -221,7 +221,7 @@ def test_there_is_no_likelihood_and_the_message_names_reml(dyestuff, method, wha
 
 def test_a_likelihood_ratio_test_is_refused_with_what_to_use(he):
     with pytest.raises(NotProvided, match="no likelihood-ratio test of 'Batch': fit with method='reml'"):
-        he.test_varcomp()
+        he.test_varcomp("Batch")
     with pytest.raises(NotProvided, match="no observed information: use method='reml'"):
         he.variances(information="observed")
 
