@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.spec import ModelSpec
+from ..design.spec import ModelSpec, Term
 from ..linalg import dense as la
+from ..linalg.columns import orthogonalising
 
 Float = NDArray[np.float64]
 STEP = 6e-5  # of what V is made of in the direction
@@ -73,30 +74,40 @@ def _moved(spec: ModelSpec, sigmas: list[Float], term: int, change: Float) -> Fl
 
 
 def _moves(spec: ModelSpec, sigmas: list[Float]) -> list[Move]:
-    least = float(np.min(np.diagonal(sigmas[-1])))
+    alone = spec.theta([*(0.0 * S for S in sigmas[:-1]), sigmas[-1]])
+    mean_residual = float(np.mean(spec.residual_variances(alone)))
     moves = []
     for i, (term, Sigma) in enumerate(zip(spec.all_terms, sigmas, strict=True)):
-        if i == len(spec.terms):
-            size = np.sqrt(np.diagonal(Sigma))
-        else:
-            diagonal = term.covariance.diagonal(term.positions)[term.codes]
-            present = np.maximum((term.basis != 0.0).sum(axis=0), 1)
-            mean = (term.basis**2 * diagonal[:, None]).sum(axis=0) / present
-            weights = np.mean(spec.residual_variances(spec.theta([0.0 * S for S in sigmas[:-1]] + [sigmas[-1]])))
-            size = np.sqrt(max(float(weights), least) / np.where(mean > 0.0, mean, 1.0))
-        moves += _term_moves(i, term.structure.pairs, Sigma, size, residual=i == len(spec.terms))
+        residual = i == len(spec.terms)
+        frame = np.diag(np.sqrt(np.diagonal(Sigma))) if residual else _frame(term, mean_residual)
+        moves += _term_moves(i, term.structure.pairs, Sigma, frame, residual=residual)
     return moves
 
 
-def _term_moves(i: int, pairs: tuple[tuple[int, int], ...], Sigma: Float, size: Float, *, residual: bool) -> list[Move]:
-    """Directions along the eigenvectors of Σ in units of `size` (along its own axes where these alone may move)."""
+def _frame(term: Term, residual: float) -> Float:
+    """F (k, k): Σ = F Σ' Fᵀ with Σ' in units of the residual variance, of orthogonal effects where all entries move."""
+    basis, k = term.basis, term.k
+    diagonal = term.covariance.diagonal(term.positions)[term.codes][:, None]
+    T = np.eye(k)
+    if k > 1 and len(term.structure.pairs) == k * (k + 1) // 2 and (C := orthogonalising(basis)) is not None:
+        T = C / np.sqrt(np.mean(np.square(basis), axis=0))[:, None]
+        basis = basis @ T
+    mean = (basis**2 * diagonal).sum(axis=0) / np.maximum((basis != 0.0).sum(axis=0), 1)
+    return np.asarray(T * np.sqrt(residual / np.where(mean > 0.0, mean, 1.0)))
+
+
+def _term_moves(
+    i: int, pairs: tuple[tuple[int, int], ...], Sigma: Float, frame: Float, *, residual: bool
+) -> list[Move]:
+    """Directions along the eigenvectors of Σ in units of `frame` (along its own axes where these alone may move)."""
     k = len(Sigma)
-    scaled = Sigma / size[:, None] / size
+    inverse = la.small_solve(frame, np.eye(k))
+    scaled = inverse @ Sigma @ inverse.T
     if all(a == b for a, b in pairs):
         values, vectors = np.diagonal(scaled), np.eye(k)
     else:
         values, vectors = la.small_eigh(scaled)
-    axes = (vectors * size[:, None]).T
+    axes = (frame @ vectors).T
     found = []
     for a, b in pairs:
         low, high = (a, b) if values[a] <= values[b] else (b, a)

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..linalg.sparse_cholesky import Analysis, analyse
+from .orthogonal_effects import OrthogonalEffects, orthogonal_effects
 from .rows import Rows
 from .sparse_sources import Source
 
@@ -92,6 +93,8 @@ class Equations:
         Residual variance of each row.
     counts : (G,)
         Rows of each.
+    turned : OrthogonalEffects
+        Effects of vector terms as they stand in the equations.
     """
 
     analysis: Analysis
@@ -101,6 +104,7 @@ class Equations:
     logdet: float
     group: Ints
     counts: Float
+    turned: OrthogonalEffects
 
     @property
     def size(self) -> int:
@@ -189,7 +193,8 @@ def equations(rows: Rows, sources: list[Source]) -> Equations:
     terms = rows.spec.terms
     starts = np.concatenate([[0], np.cumsum([term.k * s.size for term, s in zip(terms, sources, strict=True)])])
     met = [s.everyone[s.seen[term.codes]] for term, s in zip(terms, sources, strict=True)]
-    bases = [rows.basis(term) for term in terms]
+    turned = orthogonal_effects(rows.spec, rows)
+    bases = [turned.basis(i, rows.basis(term)) for i, term in enumerate(terms)]
     patterns, sums, owners, spreads = [], [], [], []
     for i, term in enumerate(terms):
         for j in range(i, len(terms)):
@@ -217,7 +222,7 @@ def equations(rows: Rows, sources: list[Source]) -> Equations:
         prior[np.searchsorted(keys, b * size + a)] = values
     counts = np.bincount(group, minlength=count).astype(np.float64)
     logdet = sum(term.k * s.logdet for term, s in zip(terms, sources, strict=True))
-    return Equations(analysis, spreads, meetings, prior, logdet, group, counts)
+    return Equations(analysis, spreads, meetings, prior, logdet, group, counts, turned)
 
 
 def _design(met: sp.csr_array, basis: Float) -> sp.csr_array:

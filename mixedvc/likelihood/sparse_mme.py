@@ -86,7 +86,7 @@ class SparseEvaluation(GaussianEvaluation):
             through = (spread.everyone @ w.reshape(len(w), -1)).reshape(labels, k, -1)
             core += np.einsum("lap,pq,lbq->lab", through, self._C, through, optimize=True)
         out = np.einsum("ac,lcd,bd->lab", L, core, L, optimize=True)
-        Sigma = self._sigma(term)
+        out, Sigma = equations.turned.covariance(term, out), self._sigma(term)
         return out * np.outer(np.diagonal(Sigma) > 0.0, np.diagonal(Sigma) > 0.0)
 
 
@@ -127,7 +127,8 @@ def _setup(spec: ModelSpec) -> Setup:
         rows = working_rows(spec)  # not kept: it refers to the specification
         sources = [source_of(term) for term in spec.terms]
         independent = all(s.logdet == 0.0 and s.Q.nnz == s.size for s in sources)
-        found = Setup(equations(rows, sources), largest_eigenvalues(spec, rows), independent)
+        made = equations(rows, sources)
+        found = Setup(made, largest_eigenvalues(made, rows), independent)
         _kept[id(spec)] = found
         weakref.finalize(spec, lambda kept: None, found)  # the specification holds its set-up
     return found

@@ -22,16 +22,17 @@ _PROBES = 24
 
 def sparse_moments(frame: RowFrame, equations: Equations, independent: bool) -> tuple[Float, Float]:
     """S (m, m) and q (m,) on working rows; `independent`: every source has Q = I."""
-    rows, group = frame.rows, equations.group
+    rows = frame.rows
 
     def apply(U: Float) -> Float:
-        return apply_all(rows, group, U)
+        return apply_all(rows, equations, U)
 
     m = len(rows.spec.index)
     if independent:
-        inner = np.empty((m, m))
+        inner = np.zeros((m, m))
         random = _from_meetings(frame, equations)
         inner[: len(random), : len(random)] = random
+        inner = equations.turned.information(inner)
     elif rows.n <= EXACT:
         flat = apply(np.eye(rows.n)).reshape(m, -1)
         inner = flat @ flat.T

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.spec import ModelSpec, Term
+from ..design.spec import Term
 from ..linalg import dense as la
 from ..linalg.dense import NotPositiveDefinite
 from .gaussian import levels_matmat
@@ -34,7 +34,7 @@ class SparseState:
     equations : Equations
     rows : Rows
     norms : list of (k_i,)
-        Largest eigenvalue of Z_aA_iZ_aᵀ for each effect.
+        Largest eigenvalue of Z_aA_iZ_aᵀ for each effect as it stands in the equations.
     theta : (m,)
     """
 
@@ -46,7 +46,11 @@ class SparseState:
             raise NotPositiveDefinite(1)
         self.precision = 1.0 / variances
         self.row_precision = self.precision[equations.group][:, None]
-        found = [_root(S, np.sqrt(norm / variances.min())) for S, norm in zip(sigmas, norms, strict=True)]
+        found = []
+        for i, (S, norm) in enumerate(zip(sigmas, norms, strict=True)):
+            unit = np.sqrt(norm / variances.min())
+            rounding = equations.turned.rounding(i, S) * float(unit.max()) ** 2
+            found.append(_root(equations.turned.sigma(i, S), unit, rounding))
         self.roots = [root for root, _ in found]
         self._inverses = [inverse for _, inverse in found]
         self.values = equations.values(self.roots, self.precision)
@@ -62,7 +66,7 @@ class SparseState:
         return self.factor.solve(self.equations.gather(self.roots, given))
 
     def apply(self, U: Float) -> Float:
-        return apply_all(self.rows, self.equations.group, U)
+        return apply_all(self.rows, self.equations, U)
 
     @cached_property
     def inverse(self) -> Float:
@@ -76,7 +80,8 @@ class SparseState:
             S = M @ back
             out += [S[a, a] if a == b else S[a, b] + S[b, a] for a, b in term.structure.pairs]
         explained = self.equations.residual_traces(self.roots, self.inverse)
-        return np.concatenate([out, self.precision * (self.equations.counts - self.precision * explained)])
+        plain = np.concatenate([out, self.precision * (self.equations.counts - self.precision * explained)])
+        return self.equations.turned.dual(plain)
 
     def _columns(self) -> list[Float]:
         n, m = self.rows.n, len(self.theta)
@@ -104,23 +109,23 @@ class SparseState:
         raise NotImplementedError("residuals with pairs of rows have no sparse likelihood")
 
 
-def _root(Sigma: Float, unit: Float) -> tuple[Float, Float]:
+def _root(Sigma: Float, unit: Float, rounding: float) -> tuple[Float, Float]:
     """L with LLᵀ = Σ, column by column along Σ's eigenvectors, and L⁻¹; eigenvalues are floored in units 1/unit²."""
     values, vectors = la.small_eigh(Sigma * unit[:, None] * unit)
-    if values[0] < -_NEGATIVE * max(values[-1], 0.0) - FLOOR:
+    if values[0] < -_NEGATIVE * max(values[-1], 0.0) - FLOOR - rounding:
         raise NotPositiveDefinite(1)
-    sizes = np.sqrt(np.maximum(values, FLOOR))
+    sizes = np.sqrt(np.where(values > rounding, np.maximum(values, FLOOR), FLOOR))
     return vectors * sizes / unit[:, None], (vectors * unit[:, None] / sizes).T
 
 
-def apply_all(rows: Rows, group: NDArray[np.intp], U: Float) -> Float:
+def apply_all(rows: Rows, equations: Equations, U: Float) -> Float:
     """(m, n, c): V_j U of every linear parameter, the residual's last."""
     spec = rows.spec
     n, c = U.shape
     out = np.zeros((len(spec.index), n, c))
     at = 0
-    for term in spec.terms:
-        basis = rows.basis(term)
+    for i, term in enumerate(spec.terms):
+        basis = equations.turned.basis(i, rows.basis(term))
         images = _through(term, basis, U)
         for a, b in term.structure.pairs:
             np.multiply(basis[:, a, None], images[:, b], out=out[at])
@@ -130,8 +135,8 @@ def apply_all(rows: Rows, group: NDArray[np.intp], U: Float) -> Float:
     if spec.residual.k == 1:
         out[at] = U
     else:
-        out[at + group, np.arange(n)] = U
-    return out
+        out[at + equations.group, np.arange(n)] = U
+    return equations.turned.dual(out)
 
 
 def _through(term: Term, basis: Float, U: Float) -> Float:
@@ -148,13 +153,13 @@ def _sums(term: Term, x: Float, U: Float) -> Float:
     return np.stack([np.bincount(term.codes, x * u, minlength=term.q) for u in U.T], axis=1)
 
 
-def largest_eigenvalues(spec: ModelSpec, rows: Rows, steps: int = 8) -> list[Float]:
+def largest_eigenvalues(equations: Equations, rows: Rows, steps: int = 8) -> list[Float]:
     """About the largest eigenvalue of Z_aA_iZ_aᵀ for each effect of each term, by the power method."""
-    start = np.random.default_rng(7).standard_normal((spec.n, 1))
+    start = np.random.default_rng(7).standard_normal((rows.n, 1))
     found = []
-    for term in spec.terms:
+    for i, term in enumerate(rows.spec.terms):
         norms = np.ones(term.k)
-        for a, x in enumerate(rows.basis(term).T):
+        for a, x in enumerate(equations.turned.basis(i, rows.basis(term)).T):
             v = start
             for _ in range(steps):
                 v = x[:, None] * levels_matmat(term, _sums(term, x, v))[term.codes]

@@ -188,6 +188,23 @@ def test_relatives_without_records_have_prediction_errors_from_the_same_equation
     assert sparse.prediction_cov_of_labels(2) is None
 
 
+def test_a_slope_on_years_costs_no_digits(animals):
+    data, cov = animals
+    years = data.assign(year=2000.0 + np.round(3 * (data["t"] - 1.5)))
+    centred = bind("y ~ t + (1 + c|id:A) + (1|herd)", years.assign(c=years["year"] - 2000.0), cov=cov)
+    spec = bind("y ~ t + (1 + year|id:A) + (1|herd)", years, cov=cov)
+    turn = np.array([[1.0, -2000.0], [0.0, 1.0]])  # intercept at year 0 from the intercept at 2000
+    Sigma = np.array([[0.8, 0.1], [0.1, 0.3]])
+    far = spec.theta([turn @ Sigma @ turn.T, np.eye(1) * 0.4, np.eye(1)])
+    near = centred.theta([Sigma, np.eye(1) * 0.4, np.eye(1)])
+    got, want = likelihoods.get("sparse")(spec).at(far), likelihoods.get("sparse")(centred).at(near)
+    np.testing.assert_allclose(got.loglik, want.loglik, rtol=1e-9)
+    np.testing.assert_allclose(got.beta, want.beta, rtol=1e-6)
+    np.testing.assert_allclose(got.blup(0)[:, 1], want.blup(0)[:, 1], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(got.score[[0, 3, 4]], want.score[[0, 3, 4]], rtol=1e-6)
+    np.testing.assert_allclose(got.prediction_cov(0)[:, 1, 1], want.prediction_cov(0)[:, 1, 1], rtol=1e-6)
+
+
 def test_zero_variances_are_exact_zeros(animals):
     data, cov = animals
     spec = bind("y ~ x + (1|id:A) + (1|herd)", data, cov=cov)
