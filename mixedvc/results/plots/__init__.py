@@ -12,9 +12,19 @@ Examples
 from .caterpillar import caterpillar
 from .comparison import comparison
 from .cross_validation import cross_validation
+from .influence import influence
 from .marginal_means import marginal_means
 from .profile import profile
 from .residuals import residuals
 from .varshare import varshare
 
-__all__ = ["caterpillar", "comparison", "cross_validation", "marginal_means", "profile", "residuals", "varshare"]
+__all__ = [
+    "caterpillar",
+    "comparison",
+    "cross_validation",
+    "influence",
+    "marginal_means",
+    "profile",
+    "residuals",
+    "varshare",
+]
