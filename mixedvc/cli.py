@@ -195,7 +195,7 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument(
         "--interval",
         metavar="KIND",
-        help="chi2 (default), wald, profile (likelihood) or percentile: intervals of variances",
+        help="chi2 (default), wald, profile (likelihood), boot or percentile: intervals of variances",
     )
     shown.add_argument("--quiet", action="store_true", help="do not print the summary")
     shown.add_argument("--explain", action="store_true", help="print first how the formula was read")
@@ -246,9 +246,7 @@ def _write(results: Any, arguments: argparse.Namespace) -> None:
         made = as_plain(results, df=arguments.df, level=arguments.level, interval=arguments.interval)
         write_json(made, arguments.json)
     if arguments.tidy is not None:
-        table = results.tidy(
-            conf_int=True, level=arguments.level, df=arguments.df, interval=arguments.interval
-        )
+        table = results.tidy(conf_int=True, level=arguments.level, df=arguments.df, interval=arguments.interval)
         write_csv(table, arguments.tidy)
     if arguments.ranef is not None:
         write_csv(results.tidy("ran_vals", conf_int=True, level=arguments.level), arguments.ranef)

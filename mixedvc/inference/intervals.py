@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from ..errors import NotProvided, OptionError
+from ..errors import OptionError
 
 Float = NDArray[np.float64]
-METHODS = ("chi2", "wald", "profile", "percentile")
+METHODS = ("chi2", "wald", "profile", "boot", "percentile")
 
 
 def check_level(level: float) -> float:
@@ -20,12 +20,7 @@ def check_level(level: float) -> float:
 
 
 def check_method(method: str, methods: tuple[str, ...] = METHODS) -> str:
-    """`method` if it exists; the announced one says what is supported instead."""
-    if method == "boot" and method not in methods:
-        raise NotProvided(
-            f"method={method!r}: bootstrap intervals are not available here; use "
-            + " or ".join(f"method={name!r}" for name in methods)
-        )
+    """`method` if it exists."""
     if method not in methods:
         raise OptionError(f"method={method!r} is not one of {', '.join(map(repr, methods))}")
     return method

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import NotProvided, OptionError, warn
 from ..inference import intervals
 from ..inference.bootstrap import Model, Plan, Refitted
+from ..inference.parameters import Parameter, parameters
 from ..inference.resample import KINDS, resampler
 from ..inference.simulate import RANDOM
 from ..inference.workers import check_workers, run
@@ -22,13 +23,12 @@ from ..progress import Progress
 from . import support
 from .boot_parameters import parameter_names, parameter_values
 from .numbers import significant
-from .render import render
-from .table import Grid, SummaryTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .point import PointResults
+    from .table import SummaryTable
 
 Float = NDArray[np.float64]
 INTERVALS = ("percentile", "basic", "normal")
@@ -135,9 +135,13 @@ class Bootstrap:
 
     def summary(self, level: float | None = None, kind: str = "percentile") -> Any:
         """Estimate, bias, standard error and interval of every quantity, and how the refits went."""
+        from .render import render
+
         return render(self._content(self.level if level is None else intervals.check_level(level), kind))
 
     def _content(self, level: float, kind: str) -> SummaryTable:
+        from .table import Grid, SummaryTable
+
         limits = self.conf_int(level, kind)
         tail = (1 - level) / 2
         ends = (f"[{np.round(tail, 6):g}", f"{np.round(1 - tail, 6):g}]")
@@ -332,6 +336,33 @@ class Collector:
             return parameter_values(self._fit.spec, fits)
         nothing = np.full(len(self.names), np.nan)
         return np.array([self._rows.get(j, nothing) for j in numbers]).reshape(-1, len(self.names))
+
+
+DEFAULT_NSIM, DEFAULT_SEED = 1000, 0  # of intervals asked for by name
+
+
+def fixed_limits(fit: PointResults, level: float) -> tuple[Float, Float]:
+    """Percentile limits of the fixed effects from the fit's own bootstrap."""
+    limits = fit.booted.conf_int(level)
+    if not fit.spec.p:
+        return np.empty(0), np.empty(0)
+    own = limits.loc["fixed"]
+    return own["lower"].to_numpy(), own["upper"].to_numpy()
+
+
+def variance_limits(fit: PointResults, level: float) -> tuple[Float, Float]:
+    """Percentile limits of every variance parameter, in the order of `varcomp`."""
+    limits = fit.booted.conf_int(level)
+    keys = [(p.kind, p.name) for p in parameters(fit.spec)]
+    own = limits.loc[keys]
+    return own["lower"].to_numpy(), own["upper"].to_numpy()
+
+
+def correlation_limits(fit: PointResults, p: Parameter, level: float) -> tuple[float, float]:
+    """Percentile limits of a correlation."""
+    own = fit.booted.conf_int(level)
+    j = list(own.index).index(("correlation", p.name))
+    return float(own["lower"].iloc[j]), float(own["upper"].iloc[j])
 
 
 def as_numbers(value: Any) -> dict[str, float]:

@@ -79,6 +79,13 @@ class Inferring:
 
         return bootstrap(self, statistic, nsim, kind, random, seed, workers, level, progress)
 
+    @cached_property
+    def booted(self: Any) -> Bootstrap:
+        """The parametric bootstrap behind intervals asked for as "boot": 1,000 replicates, seed 0."""
+        from .bootstrap import DEFAULT_NSIM, DEFAULT_SEED
+
+        return self.bootstrap(nsim=DEFAULT_NSIM, seed=DEFAULT_SEED)
+
     def profile(
         self: Any,
         parameters: Any = None,

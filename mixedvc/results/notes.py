@@ -41,11 +41,14 @@ def _errors(fit: PointResults, interval: str, information: str | None) -> list[s
         "chi2": "Satterthwaite's chi-square for variances",
         "wald": "Wald for variances",
         "profile": "profile likelihood for variances",
+        "boot": "percentiles of bootstrap refits for variances",
         "percentile": "percentiles of the draws for variances",
     }
     how = [names[interval]] if "variance" in kinds else []
     how += ["Wald for covariances"] if "covariance" in kinds else []
     how += ["Fisher's z for correlations"] if "correlation" in kinds else []
+    if interval == "boot":
+        how = ["percentiles of 1,000 parametric bootstrap refits (seed 0)"]
     if interval == "profile":
         how = [f"profile of the {'restricted ' if fit.estimate.reml else ''}likelihood"]
     if fit.estimate.loglik is None:

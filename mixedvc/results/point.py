@@ -22,7 +22,7 @@ from ..inference.parameters import Parameter, parameters
 from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance, sampling_covariance
 from ..likelihood import choose, rank_choices
 from ..likelihood.base import Evaluation, Likelihood
-from . import frames, support
+from . import bootstrap, frames, support
 from .features import effects_frame as features_frame
 from .fixed_tests import fixed_tests
 from .inferring import Inferring
@@ -182,15 +182,17 @@ class PointResults(Reporting, Inferring):
     def conf_int(self, alpha: float = 0.05, method: str = "wald", df: str = "satterthwaite") -> pd.DataFrame:
         """Intervals of the fixed effects, columns 0 and 1.
 
-        `method`: "wald" (coef ± t·se, t on `df` degrees of freedom) or "profile" (profile of the unrestricted
-        likelihood around its own maximum, also for a REML fit; see `profile`).
+        `method`: "wald" (coef ± t·se, t on `df` degrees of freedom), "profile" (profile of the unrestricted
+        likelihood around its own maximum, also for a REML fit; see `profile`) or "boot" (percentiles of 1,000
+        parametric bootstrap refits, seed 0; see `bootstrap` for others).
         """
         import pandas as pd
 
-        intervals.check_method(method, ("wald", "profile"))
+        intervals.check_method(method, ("wald", "profile", "boot"))
         level = intervals.check_level(1 - alpha)
-        if method == "profile":
-            return pd.DataFrame(dict(enumerate(fixed_limits(self, level))), index=list(self.spec.x_names))
+        if method != "wald":
+            limits = fixed_limits(self, level) if method == "profile" else bootstrap.fixed_limits(self, level)
+            return pd.DataFrame(dict(enumerate(limits)), index=list(self.spec.x_names))
         low, high = fixed_tests(self, df).coefficients().interval(level)
         return pd.DataFrame({0: low, 1: high}, index=self.params.index)
 
@@ -218,11 +220,12 @@ class PointResults(Reporting, Inferring):
         """`varcomp` at another level, with other intervals of variances, or by another information.
 
         `interval`: "chi2" (the default where there is a likelihood), "wald" (where there is none), "profile" (profile
-        likelihood of the criterion that was fitted: slower, and the best of them where groups are few), or
-        "percentile" where the estimator kept draws.
+        likelihood of the criterion that was fitted: slower, and the best of them where groups are few), "boot"
+        (percentiles of 1,000 parametric bootstrap refits, seed 0), or "percentile" where the estimator kept draws.
         """
         level, interval = intervals.check_level(level), self.interval_kind(interval)
-        limits = variance_limits(self, level) if interval == "profile" else None
+        made = {"profile": variance_limits, "boot": bootstrap.variance_limits}.get(interval)
+        limits = None if made is None else made(self, level)
         return frames.variance_frame(self.spec, self.estimate, self.covariance(information), level, interval, limits)
 
     def interval_kind(self, interval: str | None) -> str:
@@ -245,9 +248,11 @@ class PointResults(Reporting, Inferring):
     def correlation(
         self, p: Parameter, level: float = 0.95, interval: str | None = None
     ) -> tuple[float, float, float, float]:
-        """Correlation of two effects of a term: estimate, delta-method SE, Fisher-z (or profile) interval."""
-        estimate, se, low, high = support.correlation(self, p, level)
-        return (estimate, se, *(correlation_limits(self, p, level) if interval == "profile" else (low, high)))
+        """Correlation of two effects of a term: estimate, delta-method SE, Fisher-z (or profile, boot) interval."""
+        estimate, se, *limits = support.correlation(self, p, level)
+        made = {"profile": correlation_limits, "boot": bootstrap.correlation_limits}.get(interval or "")
+        low, high = limits if made is None else made(self, p, level)
+        return estimate, se, low, high
 
     def heritability(
         self,

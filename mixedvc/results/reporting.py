@@ -34,7 +34,7 @@ class Reporting:
         level : float
             Of all intervals.
         interval : str, optional
-            "chi2" | "wald" | "profile" | "percentile": intervals of variances, see `variances`.
+            "chi2" | "wald" | "profile" | "boot" | "percentile": intervals of variances, see `variances`.
         information : str, optional
             Instead of the fit's own.
         """

@@ -41,7 +41,9 @@ def _shapes(structure: Structure) -> None:
     assert list(pairs) == sorted(pairs), f"{name}: pairs are not in the order of the lower triangle by columns: {pairs}"
     everywhere = {entry for j in range(len(pairs)) for entry in entries_of(structure, j)}
     assert {(a, a) for a in range(k)} <= everywhere, f"{name}: a variance is missing from pairs {pairs}"
-    assert all(pair == entries_of(structure, j)[0] for j, pair in enumerate(pairs)), f"{name}: {pairs} are not the first"
+    assert all(pair == entries_of(structure, j)[0] for j, pair in enumerate(pairs)), (
+        f"{name}: {pairs} are not the first"
+    )
     effects = tuple(f"e{a}" for a in range(k))
     assert len(structure.names(effects)) == structure.n_par, f"{name}: {structure.n_par} parameters, other names"
     lower, upper = structure.bounds()

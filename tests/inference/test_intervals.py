@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from mixedvc.errors import NotProvided, OptionError
+from mixedvc.errors import OptionError
 from mixedvc.inference import intervals
 from mixedvc.testing import assemble
 from tests.inference import cases
@@ -79,10 +79,8 @@ def test_t_intervals_and_p_values_are_students_and_normal_at_infinity():
     assert_allclose(p, [2 * stats.t.sf(2.5, 4), 2 * stats.norm.sf(2.5)], **OBJECTIVE)
 
 
-def test_bootstrap_is_refused_with_what_is_there_instead():
+def test_unknown_intervals_are_refused_with_those_that_exist():
     fit = cases.fitted(assemble.one_way())
-    with pytest.raises(NotProvided, match="bootstrap intervals are not available"):
-        fit.conf_int(method="boot")
     with pytest.raises(OptionError, match="method='hpd' is not one of 'wald'"):
         fit.conf_int(method="hpd")
     with pytest.raises(OptionError, match="level=95 must lie strictly between 0 and 1"):

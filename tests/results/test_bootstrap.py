@@ -16,6 +16,7 @@ from mixedvc.errors import BoundaryWarning, ConvergenceError, MixedVCError, Mixe
 from mixedvc.inference import workers
 from mixedvc.results.bootstrap import plan_of
 
+from ..reference.load import reference
 from ..tolerances import IDENTITY, MONTE_CARLO
 
 pytestmark = [
@@ -36,7 +37,7 @@ def data():
     n = 120
     frame = pd.DataFrame({"x": rng.standard_normal(n), "w": rng.uniform(0.5, 2, n), "o": rng.standard_normal(n)})
     group, other = rng.integers(0, 12, n), rng.integers(0, 7, n)
-    frame["g"], frame["h"] = group.astype(str), other.astype(str)
+    frame["g"], frame["h"], frame["s"] = group.astype(str), other.astype(str), np.where(other > 3, "a", "b")
     frame["id"] = np.array(IDS)[rng.integers(0, 40, n)]
     frame["y"] = 1 + frame.x + frame.o + rng.standard_normal(12)[group] * (1 + 0.5 * frame.x) + rng.standard_normal(n)
     frame.loc[3, "y"] = np.nan
@@ -54,13 +55,16 @@ def sleepstudy():
     return mv.fit("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
 
 
-@pytest.mark.parametrize("method", ["reml", "ml", "fisher", "em", "he", "rehe"])
-@pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (1 | id:A) + (1 | h)", "y ~ x + (1 | id:A)", "y ~ x"])
+EVERY = [(f, m) for f in ("y ~ x + (x | g)", "y ~ x + (1 | id:A) + (1 | h)") for m in ("reml", "ml", "rehe", "he")]
+EVERY += [("y ~ x + (1 | id:A)", m) for m in ("reml", "ml", "fisher", "em")] + [("y ~ x", "reml"), ("y ~ x", "he")]
+
+
+@pytest.mark.parametrize(("formula", "method"), EVERY)
 def test_every_draw_is_a_refit(data, formula, method):
-    fit = model(data, formula, method, **({"tol": 1e-8} if method == "em" else {}))
-    boot = fit.bootstrap(nsim=4, seed=5)
-    Y = plan_of(fit, "parametric", "new", 4, 5).responses(0)
-    for j in range(4):
+    fit = model(data, formula, method)
+    boot = fit.bootstrap(nsim=3, seed=5)
+    Y = plan_of(fit, "parametric", "new", 3, 5).responses(0)
+    for j in range(3):
         again = fit.refit(Y[:, j])
         frame, varied = again.varcomp, boot.draws.loc[j]
         assert_allclose(varied["fixed"], again.params, rtol=1e-5, atol=1e-5)
@@ -84,23 +88,22 @@ def test_the_estimate_beside_the_draws_is_that_of_the_fit(data, sleepstudy):
     assert_allclose(own["correlation"], frame.sd[[1]], **IDENTITY)
     assert_allclose(own["share"], frame.share, **IDENTITY)
     assert list(own["share"].index) == list(sleepstudy.cov_varcomp().index)
-    patterned = model(data, "y ~ x + cs(0 + h | g)")
+    patterned = model(data, "y ~ x + cs(0 + s | g)")
     own, frame = patterned.bootstrap(nsim=1, seed=1).estimate, patterned.varcomp
     assert_allclose(own["correlation"], frame.sd[frame.effect2.notna()], **IDENTITY)
     assert_allclose(own["share"], frame.share, **IDENTITY)
 
 
 def test_draws_do_not_depend_on_the_number_of_workers_or_replicates(sleepstudy):
-    alone, many = sleepstudy.bootstrap(nsim=120, seed=3), sleepstudy.bootstrap(nsim=120, seed=3, workers=2)
-    assert_array_equal(alone.draws, many.draws)
-    assert_array_equal(alone.draws.index, np.arange(120))
-    assert_array_equal(alone.singular, many.singular)
+    alone = sleepstudy.bootstrap(nsim=70, seed=3)
+    assert_array_equal(alone.draws.index, np.arange(70))
     assert_allclose(sleepstudy.bootstrap(nsim=60, seed=3).draws, alone.draws[:60], rtol=1e-9, atol=0)
     assert not np.array_equal(sleepstudy.bootstrap(nsim=3, seed=4).draws, alone.draws[:3])
     # a function that could not be sent to another process
-    named = [sleepstudy.bootstrap(lambda f: {"r": f.llf, "b": f.params["Days"]}, 60, seed=3, workers=w) for w in (1, 2)]
+    named = [sleepstudy.bootstrap(lambda f: {"r": f.llf, "b": f.params["Days"]}, 70, seed=3, workers=w) for w in (1, 2)]
     assert_array_equal(named[0].draws, named[1].draws)
-    assert_allclose(named[0].draws["statistic"]["b"], alone.draws["fixed"]["Days"][:60], **IDENTITY)
+    assert_array_equal(named[0].singular, named[1].singular)
+    assert_allclose(named[0].draws["statistic"]["b"], alone.draws["fixed"]["Days"], **IDENTITY)
     assert_allclose(named[0].estimate["statistic"]["r"], sleepstudy.llf, **IDENTITY)
 
 
@@ -228,11 +231,60 @@ def test_intervals_are_what_their_names_say(sleepstudy):
 
 
 def test_standard_errors_of_a_balanced_design_are_those_of_theory(sleepstudy):
-    boot = sleepstudy.bootstrap(nsim=400, seed=2)
-    spread = 1 / np.sqrt(2 * 400)
+    boot = sleepstudy.bootstrap(nsim=300, seed=2)
+    spread = 1 / np.sqrt(2 * 300)
     assert_allclose(boot.se["fixed"], sleepstudy.bse, rtol=MONTE_CARLO * spread, atol=0)
     assert_allclose(boot.se["variance"], sleepstudy.varcomp.se[[0, 2, 3]], rtol=0.2, atol=0)  # large-sample errors
     assert (boot.bias["fixed"].abs() < MONTE_CARLO * boot.se["fixed"] / 20).all()
+
+
+@pytest.mark.parametrize(("kind", "random"), [("parametric", "new"), ("fitted", "fitted")])
+def test_draws_are_distributed_as_those_of_lme4(sleepstudy, kind, random):
+    want, count = reference("bootmer/sleepstudy")[kind], 400
+    boot = sleepstudy.bootstrap(nsim=count, seed=11, random=random).draws
+    ours = np.column_stack([boot["fixed"], boot["sd"].iloc[:, :2], boot["correlation"], boot["sd"].iloc[:, 2]])
+    assert_allclose(want["estimate"][:2], sleepstudy.params, rtol=1e-6, atol=0)
+    spread, share = np.array(want["sd"]), 1 / count + 1 / want["nsim"]
+    kept = np.isfinite(ours).all(axis=1)
+    assert kept.mean() > 0.97
+    assert (np.abs(ours[kept].mean(axis=0) - want["mean"]) < MONTE_CARLO * spread * np.sqrt(share)).all()
+    assert_allclose(
+        ours[kept].std(axis=0), spread, rtol=MONTE_CARLO * np.sqrt(share), atol=0
+    )  # twice the normal's error
+    for limit, below in ((want["lower"], 0.025), (want["upper"], 0.975)):
+        found = (ours[kept] <= limit).mean(axis=0)
+        assert (np.abs(found - below) < MONTE_CARLO * np.sqrt(0.025 * 0.975 * share) + 0.02).all()
+
+
+def test_intervals_asked_for_by_name_are_percentiles_of_one_bootstrap(sleepstudy, monkeypatch):
+    monkeypatch.setattr("mixedvc.results.bootstrap.DEFAULT_NSIM", 60)
+    fit = replace(sleepstudy)
+    limits = sleepstudy.bootstrap(nsim=60, seed=0).conf_int()
+    assert_allclose(fit.conf_int(method="boot"), limits.loc["fixed"], **IDENTITY)
+    made = fit.booted
+    frame = fit.variances(interval="boot")
+    assert fit.booted is made
+    wanted = limits.loc[[("variance", "Subject[Intercept]"), ("covariance", "Subject[Intercept, Days]"),
+                         ("variance", "Subject[Days]"), ("variance", "Residual")]]  # fmt: skip
+    assert_allclose(frame[["lower", "upper"]], wanted, **IDENTITY)
+    tidy = fit.tidy("ran_pars", conf_int=True, interval="boot")
+    row = tidy[tidy.term == "cor__Intercept.Days"].iloc[0]
+    assert_allclose(row[["conf.low", "conf.high"]].astype(float), limits.loc["correlation"].iloc[0], **IDENTITY)
+    text = " ".join(str(fit.summary(interval="boot")).split())
+    assert "Intervals: percentiles of 1,000 parametric bootstrap refits (seed 0)." in text
+    assert_allclose(fit.conf_int(0.1, method="boot"), made.conf_int(0.9).loc["fixed"], **IDENTITY)
+
+
+def test_patterned_and_moment_fits_have_bootstrap_intervals_too(data, monkeypatch):
+    monkeypatch.setattr("mixedvc.results.bootstrap.DEFAULT_NSIM", 30)
+    for formula, method in (("y ~ x + cs(0 + s | g, hom=True)", "reml"), ("y ~ x + (x | g)", "rehe")):
+        fit = model(data, formula, method)
+        frame = fit.variances(interval="boot")
+        draws = fit.booted.draws
+        low = np.quantile(draws[("variance", "Residual")], 0.025, method="weibull")
+        assert_allclose(frame["lower"].iloc[-1], low, **IDENTITY)
+        assert frame[["lower", "upper"]].notna().all().all()
+        assert "bootstrap refits (seed 0)" in " ".join(str(fit.summary(interval="boot")).split())
 
 
 def test_the_summary_reads_well(sleepstudy):
