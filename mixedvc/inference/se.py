@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.spec import ModelSpec
+from ..design.spec import ModelSpec, Term
 from ..errors import NotProvided, OptionError
 from ..estimators.base import PointEstimate
 from ..estimators.charts import numeric_curvature
 from ..likelihood.base import Evaluation, information_along
-from ..linalg.dense import NotPositiveDefinite, inverse_psd, small_eigh
+from ..linalg.columns import orthogonalising
+from ..linalg.dense import NotPositiveDefinite, inverse_psd, small_eigh, small_solve, svd
 from .parameters import jacobian, par_slices, theta_slices
 
 Float = NDArray[np.float64]
@@ -158,37 +159,53 @@ def _directions(spec: ModelSpec, estimate: PointEstimate, free: NDArray[np.bool_
     columns = []
     for term, of in zip(spec.all_terms, par_slices(spec), strict=True):
         local = free[of]
-        face = None
-        if term.structure.linear and term.k > 1 and not estimate.fixed[of].any():
-            face = _face(term.structure.build(estimate.par[of]), term.structure.pairs, local)
-        block = np.eye(len(local))[:, local] if face is None else face
+        block = np.eye(len(local))[:, local]
+        if term.structure.name == "us" and term.k > 1 and not estimate.fixed[of].any():
+            block = _free_directions(term, term.structure.build(estimate.par[of]), local)
         wide = np.zeros((len(free), block.shape[1]))
         wide[of] = block
         columns.append(wide)
     return np.hstack(columns)
 
 
-def _face(Sigma: Float, pairs: tuple[tuple[int, int], ...], free: NDArray[np.bool_]) -> Float | None:
-    """Orthonormal tangent of the face of Σ in the coordinates `pairs`; None where the free entries move freely.
+def _free_directions(term: Term, Sigma: Float, free: NDArray[np.bool_]) -> Float:
+    """Tangent of the face of an unstructured Σ in the coordinates of its pairs, made of orthogonal effects.
 
-    Effects of zero variance leave with their covariances; the rest of Σ, if singular, moves as B Mᵀ + M Bᵀ.
+    Effects of zero variance leave with their covariances; the rest of Σ moves freely or, if singular, as B Mᵀ + M Bᵀ.
+    In effects that are orthogonal over the rows the columns do not nearly depend on each other, as those of the
+    intercept and the slope of a year do, and what is singular stands out.
     """
+    pairs = term.structure.pairs
     alive = [a for j, (a, b) in enumerate(pairs) if a == b and free[j]]
-    at_edge = [j for j, (a, b) in enumerate(pairs) if a in alive and b in alive and not free[j]]
-    if not at_edge or not alive:
-        return None
-    d = np.sqrt(np.diagonal(Sigma)[alive])
-    values, vectors = small_eigh(Sigma[np.ix_(alive, alive)] / d[:, None] / d)
-    B = d[:, None] * vectors[:, values > 1e-6] * np.sqrt(values[values > 1e-6])
-    moves = []
-    for row in range(len(alive)):
-        for column in range(B.shape[1]):
-            M = np.zeros_like(B)
-            M[row, column] = d[row]
-            full = np.zeros_like(Sigma)
-            full[np.ix_(alive, alive)] = B @ M.T + M @ B.T
-            moves.append([full[a, b] for a, b in pairs])
-    moved = np.array(moves).T
-    scale = np.array([np.sqrt(max(Sigma[a, a] * Sigma[b, b], 0.0)) or 1.0 for a, b in pairs])
-    gram, basis = small_eigh((moved / scale[:, None]) @ (moved / scale[:, None]).T)
-    return scale[:, None] * basis[:, gram > 1e-8 * gram[-1]]
+    if not alive:
+        return np.zeros((len(pairs), 0))
+    size = np.sqrt(np.mean(term.basis[:, alive] ** 2, axis=0))
+    C = orthogonalising(term.basis[:, alive])
+    T = np.diag(1.0 / size) @ (np.eye(len(alive)) if C is None else C)
+    half = small_solve(T, Sigma[np.ix_(alive, alive)])
+    inner = small_solve(T, half.T)
+    d = np.sqrt(np.maximum(np.diagonal(inner), 1e-12 * np.diagonal(inner).max()))
+    at_edge = any(a in alive and b in alive and not free[j] for j, (a, b) in enumerate(pairs))
+    moves = _tangent(inner / d[:, None] / d, at_edge)
+    out = np.zeros((len(pairs), len(moves)))
+    for column, move in zip(out.T, moves, strict=True):
+        full = np.zeros_like(Sigma)
+        full[np.ix_(alive, alive)] = T @ (d[:, None] * move * d) @ T.T
+        column[:] = [full[a, b] for a, b in pairs]
+    return out
+
+
+def _tangent(Sigma: Float, singular: bool) -> list[Float]:
+    """Symmetric matrices that span the tangent of the cone's face at Σ (scaled to a unit diagonal)."""
+    k = len(Sigma)
+    upper = [(a, b) for a in range(k) for b in range(a, k)]
+    units = [np.eye(k)[:, [a]] @ np.eye(k)[[b]] for a, b in upper]
+    if not singular:
+        return [E + E.T - E * E.T for E in units]
+    values, vectors = small_eigh(Sigma)
+    null = vectors[:, values <= 1e-6 * values[-1]]
+    # the face's tangent: all symmetric moves without a part in the null space of Σ on both sides
+    keep = np.eye(k * k) - np.kron(null @ null.T, null @ null.T)
+    moved = np.array([(keep @ (E + E.T).ravel()) for E in units])
+    _, lengths, rows = svd(moved)
+    return [row.reshape(k, k) for row in rows[lengths > 1e-8 * lengths[0]]]

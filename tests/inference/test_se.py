@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+import mixedvc as mv
 from mixedvc import structures
 from mixedvc.errors import OptionError
 from mixedvc.inference import se
@@ -150,3 +152,19 @@ def test_the_expected_information_is_the_default_until_it_costs_too_much(monkeyp
     dense = replace(fit, estimate=replace(fit.estimate, likelihood="dense"))
     assert dense.covariance().kind == dense.df_covariance.kind == "average"
     assert "average information (the expected one takes long here" in " ".join(str(dense.summary()).split())
+
+
+def test_the_origin_of_a_covariate_does_not_change_standard_errors():
+    """Σ about x = 0 and about another origin are one Σ in two bases: covariances of the estimates transform exactly."""
+    rng = np.random.default_rng(5)
+    g, t = np.repeat(np.arange(25), 8), np.tile(np.arange(8.0) - 3.5, 25)
+    slopes, noise = 0.5 * rng.standard_normal(25), rng.standard_normal(200)
+    data = pd.DataFrame({"y": 3 + 0.2 * t + rng.standard_normal(25)[g] + slopes[g] * t + noise, "g": g})
+    covs = []
+    for origin in (0.0, 40.0, 500.0):
+        fit = mv.fit("y ~ x + (x | g)", data.assign(x=t + origin))
+        assert fit.covariance().problem == ""
+        a = np.array([[1.0, 2 * origin, origin**2, 0.0], [0.0, 1.0, origin, 0.0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        covs.append(a @ fit.cov_varcomp().to_numpy() @ a.T)
+    assert_allclose(np.diag(covs[1]), np.diag(covs[0]), rtol=1e-5, atol=0)
+    assert_allclose(np.diag(covs[2]), np.diag(covs[0]), rtol=2e-2, atol=0)  # rounding of 1e-16 · (500 / 2.3)⁴ and more
