@@ -57,6 +57,11 @@ class Identity:
         new._set(index)
         return new
 
+    @classmethod
+    def among(cls, levels: NDArray[np.object_]) -> Identity:
+        """Among levels known to be unique (those found in a column): nothing is hashed before it is looked for."""
+        return cls._of(Labels.trusted(levels))
+
     @property
     def can(self) -> Can:
         """Everything but stored dense numbers and a low rank."""

@@ -30,4 +30,6 @@ def row_families(n: int, links: Sequence[Links]) -> NDArray[np.intp]:
     i, j = np.vstack(pairs).T
     graph = sp.coo_array((np.ones(len(i), dtype=np.int8), (i, j)), shape=(offset, offset))
     label = connected_components(graph, directed=False)[1][:n]
-    return np.unique(label, return_inverse=True)[1]
+    there = np.zeros(int(label.max()) + 1, dtype=bool)
+    there[label] = True
+    return (np.cumsum(there) - 1)[label]

@@ -182,10 +182,25 @@ def labels_of(column: Column) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
     if column.levels is not None:
         return column.values, column.levels
     there = ~column.missing
-    numbers, inverse = np.unique(column.values[there], return_inverse=True)
+    given = column.values[there]
     codes = np.full(len(column.values), -1, dtype=np.intp)
-    codes[there] = inverse
-    return codes, np.array([plain_label(v) for v in numbers.tolist()], dtype=object)
+    whole = given.astype(np.int64) if len(given) and np.abs(given).max() < 2.0**53 else None
+    if whole is None or not (whole == given).all():
+        numbers, codes[there] = np.unique(given, return_inverse=True)
+        return codes, np.array([plain_label(v) for v in numbers.tolist()], dtype=object)
+    ids, codes[there] = _sorted_ids(whole)
+    return codes, ids.astype(object)
+
+
+def _sorted_ids(whole: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Sorted unique whole numbers and the place of each; without a sort where they are dense."""
+    low, span = int(whole.min()), int(whole.max()) - int(whole.min()) + 1
+    if span > 4 * len(whole) + 1024:
+        ids, places = np.unique(whole, return_inverse=True)
+        return ids, places
+    there = np.zeros(span, dtype=bool)
+    there[whole - low] = True
+    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[whole - low]
 
 
 def plain_label(value: Any) -> Any:

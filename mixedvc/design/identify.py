@@ -16,6 +16,7 @@ from .spec import Term
 Float = NDArray[np.float64]
 EXACT = 1e-10  # relative distance from linear dependence that counts as dependence
 NEARLY = 1e-6
+MANY = 10_000  # rows from which one random vector tells enough
 
 
 def check_groups(terms: Sequence[Term]) -> None:
@@ -75,14 +76,14 @@ def check_components(terms: Sequence[Term], residual: Term, Q: Float) -> None:
     moves = _directions(residual)
     index += [(len(terms), j, j) for j in range(len(moves))]
     n = len(residual.codes)
-    probes = 2 + max(((term.k + 1) // (2 * term.q) for term in terms), default=0) + len(index) // n
+    probes = 1 + (n < MANY) + max(((term.k + 1) // (2 * term.q) for term in terms), default=0) + len(index) // n
     v = np.random.default_rng(20).standard_normal((n, probes))
     Mv = v - Q @ (Q.T @ v)
     both = np.concatenate([v, Mv], axis=1)
     of_terms = [_apply(terms[i], a, b, both) for i, a, b in index if i < len(terms)]
     images = np.stack([*of_terms, *(_moved(residual, D, both) for D in moves)])
     _refuse_zero(every, index, images[:, :, :probes])
-    seen = images[:, :, probes:] - np.einsum("np,mpc->mnc", Q, np.einsum("np,mnc->mpc", Q, images[:, :, probes:]))
+    seen = np.stack([image - Q @ (Q.T @ image) for image in images[:, :, probes:]])
     if not _dependent(every, index, _of_orthogonal(terms, index, images[:, :, :probes], v)):
         _explained_by_fixed(every, index, images[:, :, probes:], seen)
 

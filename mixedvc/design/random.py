@@ -88,7 +88,10 @@ def make_term(
     basis = np.ones((n, 1)) if coder.names == ("Intercept",) else coder.assemble(values, np.arange(n))
     if not coder.names:
         raise BindError(f"{bar.text}: no effect stands left of the bar; write 1 for a random intercept")
-    cov = Identity(group.levels) if bar.cov is None else covariances[bar.cov]
+    if bar.cov is not None:
+        cov = covariances[bar.cov]
+    else:  # joined names of crossed factors might coincide
+        cov = Identity.among(group.levels) if len(bar.group) == 1 else Identity(group.levels)
     if bar.cov is None:
         positions = np.arange(len(group.levels))
     else:

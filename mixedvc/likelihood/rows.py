@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec, Term
 from ..errors import MixedVCError
-from ..linalg import dense as la
+from ..linalg.columns import orthonormalised
 
 Float = NDArray[np.float64]
 
@@ -118,7 +118,7 @@ def working_rows(spec: ModelSpec) -> Rows:
     size = residual.basis[:, 0] if residual.k == 1 else np.sqrt(np.square(residual.basis).sum(axis=1))
     scale = 1.0 / np.where(size > 0.0, size, 1.0)
     if spec.p:
-        Q, R = la.qr(spec.X * scale[:, None])
+        Q, R = orthonormalised(spec.X * scale[:, None])
     else:
         Q, R = np.empty((spec.n, 0)), np.empty((0, 0))
     y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]

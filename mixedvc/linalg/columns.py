@@ -9,7 +9,10 @@ import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
 
+from .products import product
+
 Float = NDArray[np.float64]
+_TALL, _APART = 4000, 1e-4  # rows, and least eigenvalue of the columns' correlations, from which XᵀX is used
 _CONSTANT = 1e-13  # a centred column this much smaller than the column itself is rounding error
 
 
@@ -53,8 +56,42 @@ def column_rank(X: Float, tolerance: float = 1e-7) -> ColumnRank:
 
 def orthonormal(X: Float) -> Float:
     """Q (n×p) with the span of X's columns (full rank)."""
-    Q: Any = sl.qr(X, mode="economic", check_finite=False)[0]
-    return Q
+    return orthonormalised(X)[0]
+
+
+def orthonormalised(X: Float) -> tuple[Float, Float]:
+    """Thin Q (n×p) and R (p×p), X = Q R, of full rank.
+
+    A tall X whose columns are far from dependent goes by Cholesky factors of XᵀX, twice, so that Q is orthonormal to
+    rounding (Yamamoto et al. 2015); others by Householder reflections.
+    """
+    first = _tall_triangle(X)
+    if first is None:
+        Q, R = sl.qr(X, mode="economic", check_finite=False)
+        return Q, R
+    Q = _divided(X, first)
+    second = sl.cholesky(product(Q.T, Q), check_finite=False)
+    return _divided(Q, second), second @ first
+
+
+def _divided(X: Float, R: Float) -> Float:
+    """X R⁻¹."""
+    return product(X, sl.solve_triangular(R, np.eye(len(R)), check_finite=False))
+
+
+def _tall_triangle(X: Float) -> Float | None:
+    """R of a tall X from XᵀX, where its columns, brought to length one, are far from dependent; else None."""
+    n, p = X.shape
+    if n < _TALL or n < 20 * p or p == 0:
+        return None
+    gram = product(X.T, X)
+    lengths = np.sqrt(np.diagonal(gram))
+    if not (np.isfinite(lengths).all() and (lengths > 0.0).all()):
+        return None
+    scaled = gram / lengths[:, None] / lengths
+    if sl.eigvalsh(scaled, check_finite=False)[0] < _APART:
+        return None
+    return sl.cholesky(scaled, check_finite=False) * lengths
 
 
 def orthogonalising(X: Float, weights: Float | None = None) -> Float | None:
@@ -144,5 +181,8 @@ def _conditioning(R: Float, kept: list[int]) -> tuple[float, tuple[int, ...]]:
 
 def _triangle(X: Float) -> Float:
     """R of the QR decomposition, min(n, p) rows."""
+    tall = _tall_triangle(X)
+    if tall is not None:
+        return tall
     R: Any = sl.qr(X, mode="r", check_finite=False)[0][: min(X.shape)]
     return R
