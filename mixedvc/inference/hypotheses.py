@@ -117,11 +117,11 @@ class _Reader:
             for name, value in items:
                 row[self.index(name)] += float(value)
             return [(label or self.describe(row), row, 0.0)]
-        found = []
+        found: list[Row] = []
         for name, value in items:
             rows = self.read(value, str(name))
-            found += rows if len(rows) == 1 else [(f"{name}[{i + 1}]", *rest) for i, (_, *rest) in enumerate(rows)]
-        return [(str(a), b, c) for a, b, c in found]
+            found += rows if len(rows) == 1 else [(f"{name}[{i + 1}]", b, c) for i, (_, b, c) in enumerate(rows)]
+        return found
 
     def _frame(self, given: Any) -> list[Row]:
         L = np.zeros((len(given), self.p))
@@ -162,7 +162,7 @@ class _Reader:
 
     def describe(self, row: Float) -> str:
         """``a - 2*b`` of a row of weights; long rows are cut."""
-        parts = []
+        parts: list[str] = []
         for name, weight in zip(self.names, row, strict=True):
             if weight:
                 sign = ("-" if weight < 0 else "") if not parts else (" - " if weight < 0 else " + ")

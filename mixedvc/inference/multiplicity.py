@@ -120,7 +120,8 @@ def _log_scale(df: float) -> tuple[Float, Float]:
     if np.isinf(df):
         return np.zeros(1), np.ones(1)
     low, high = special.gammaincinv(df / 2, 1e-17), special.gammainccinv(df / 2, 1e-17)
-    x = np.linspace(*(0.5 * np.log(2.0 * np.array([max(low, 1e-300), high]) / df)), 200)
+    first, last = (0.5 * float(np.log(2.0 * end / df)) for end in (max(low, 1e-300), high))
+    x = np.linspace(first, last, 200)
     log_density = df * x - 0.5 * df * np.exp(2.0 * x)
     weights = np.exp(log_density - log_density.max())
     return x, weights / weights.sum()

@@ -209,9 +209,9 @@ def _groups(frame: pd.DataFrame, by: tuple[str, ...]) -> list[tuple[tuple[Any, .
 
 def _combined(K: Float, rows: Float) -> Float:
     """K rows; a row that is NaN only spoils the contrasts in which it has a weight."""
-    bad = ~np.isfinite(rows).all(axis=1)
+    bad = np.asarray(~np.isfinite(rows).all(axis=1))
     out = K @ np.where(bad[:, None], 0.0, rows)
-    out[(K[:, bad] != 0.0).any(axis=1)] = np.nan
+    out[np.any(K[:, bad] != 0.0, axis=1)] = np.nan
     return out
 
 

@@ -79,7 +79,13 @@ def _test_kind(fit: PointResults, df: str) -> list[str]:
     if df == "kenward-roger":
         curved = [t.label for t in fit.spec.all_terms if not t.structure.linear]
         form = f", first-order form because of {', '.join(curved)}" if curved else ""
-        return [f"Standard errors and t tests of fixed effects are Kenward and Roger's (expected information{form})."]
+        found = [f"Standard errors and t tests of fixed effects are Kenward and Roger's (expected information{form})."]
+        if any(t.structure.linear for t in fit.spec.terms) and np.any(fit.estimate.at_bound & ~fit.estimate.fixed):
+            found.append(
+                "A variance at zero counts as estimated there (as in pbkrtest), which is cautious; Satterthwaite's "
+                "degrees of freedom leave it out."
+            )
+        return found
     if df == "satterthwaite":
         if fit.estimate.loglik is None and fit.estimate.sampling is None:
             return ["Tests of fixed effects are normal: without their standard errors the variances count as known."]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from numpy.testing import assert_allclose
 import mixedvc as mv
 from mixedvc.errors import BoundaryWarning, NotProvided
 from mixedvc.inference.kenward_roger import kenward_roger, matched
+from mixedvc.likelihood import choose
 from mixedvc.results.fixed_tests import fixed_tests
 from mixedvc.structures.patterned import CompoundSymmetry
 from mixedvc.testing import assemble
@@ -133,6 +136,46 @@ def test_an_autoregression_uses_the_covariance_of_its_own_parameters():
     assert "first-order form because of g" in str(got.summary(df="kenward-roger"))
 
 
+@pytest.mark.parametrize("name", ["dense", "grouped", "reduced", "sparse"])
+def test_every_likelihood_gives_the_same_adjustment(name):
+    fit = replace(cases.by_likelihood(three_groups(), (0.9, 0.4, 1.1)), likelihood=choose(three_groups(), name=name)[0])
+    want, L = BruteKenwardRoger(three_groups(), (0.9, 0.4, 1.1)), np.eye(4)[1:]
+    assert_allclose(fit.cov_params("kenward-roger"), want.PhiA, rtol=1e-6, atol=1e-9)  # differences in some of them
+    assert_allclose(fit.kenward_roger.joint(L), want.f_moments(L), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("residual", ["diag(0 + Sex | rows)", "ar1(0 + t | Subject)", "cs(0 + t | Subject)"])
+def test_residual_structures_are_adjusted_too(residual):
+    data = mv.load_data("orthodont").assign(t=lambda d: d["age"].astype(int).astype(str)).iloc[20:80]
+    fit = mv.fit("distance ~ age * Sex", data, residual=residual)
+    spec, par, X = fit.spec, fit.estimate.par, fit.spec.X
+
+    def V(p):
+        return Brute(spec).at(spec.theta([spec.residual.structure.build(p)])).V
+
+    h = 1e-5 * np.abs(par)
+    dV = [(V(par + h * e) - V(par - h * e)) / (2 * s) for e, s in zip(np.eye(len(par)), h, strict=True)]
+    Vi = np.linalg.inv(V(par))
+    Phi = np.linalg.inv(X.T @ Vi @ X)
+    P = Vi - Vi @ X @ Phi @ X.T @ Vi
+    W = np.linalg.inv([[0.5 * np.trace(P @ A @ P @ B) for B in dV] for A in dV])
+    k = range(len(par))
+    total = sum(W[i, j] * (X.T @ Vi @ dV[i] @ P @ dV[j] @ Vi @ X) for i in k for j in k)
+    assert_allclose(fit.cov_params("kenward-roger"), Phi + 2 * Phi @ total @ Phi, rtol=1e-6, atol=1e-9)
+
+
+def test_the_command_line_and_the_plain_values_know_it(tmp_path):
+    from mixedvc.cli import main
+
+    out = tmp_path / "fit.json"
+    assert main(["fit", UNBALANCED["crossed"], str(input_or_skip("fixed_effects/unbalanced/data.csv")),
+                 "--df", "kenward-roger", "--json", str(out), "--quiet"]) == 0  # fmt: skip
+    got = json.loads(out.read_text(encoding="utf-8"))
+    fit = mv.fit(UNBALANCED["crossed"], unbalanced())
+    assert_allclose(got["cov_fixed"]["matrix"], fit.cov_params("kenward-roger"), rtol=1e-6, atol=1e-9)
+    assert_allclose([row["df"] for row in got["fixed"]], fit.df_fixed("kenward-roger"), rtol=1e-6, atol=0)
+
+
 # ---- other software ----------------------------------------------------------------------------------------------
 
 
@@ -158,6 +201,7 @@ def test_a_component_estimated_as_zero_stays_in_as_in_pbkrtest():
     assert fit.is_singular
     assert_allclose(fit.df_fixed("kenward-roger"), matrix(want["kenward_roger"])["df"], **R_OPTIMUM)
     assert_allclose(fit.cov_params("kenward-roger"), matrix(want["vcov_adjusted"]), **R_OPTIMUM)
+    assert "A variance at zero counts as estimated" in " ".join(str(fit.summary(df="kenward-roger")).split())
 
 
 @pytest.mark.parametrize("which", ["joint", "joint_rhs"])
