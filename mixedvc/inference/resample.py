@@ -5,9 +5,9 @@ do, S = ûᵀû/q ≺ Σ̂ (Morris 2002); so they are spread out first,
 
     ũ = (û − mean) T,   T = S^-½ (S^½ Σ̂ S^½)^½ S^-½,   so that ũᵀũ/q = Σ̂,
 
-T being the linear map nearest to the identity that does this, and residuals are centred and scaled to variance σ̂²;
-then levels and rows are drawn with replacement.  Effects with a known covariance A = F Fᵀ are whitened by F first, and
-coloured again after drawing.
+in units in which S has ones on its diagonal: T is the linear map nearest to the identity that does this.  Residuals are
+centred and scaled to variance σ̂²; then levels and rows are drawn with replacement.  Effects with a known covariance
+A = F Fᵀ are whitened by F first, and coloured again after drawing.
 """
 
 from __future__ import annotations
@@ -133,13 +133,19 @@ def _levels(term: Term, Sigma: Float, u: Float) -> Levels:
 
 
 def inflation(S: Float, Sigma: Float) -> Float:
-    """T symmetric with T S T = Σ (on the range of S): the linear map nearest to the identity that does this."""
-    values, vectors = la.small_eigh(S)
-    kept = values > 1e-10 * max(float(values[-1]), 1e-300)
+    """T with Tᵀ S T = Σ (on the range of S), each effect in units of its own standard deviation in S.
+
+    In those units T is symmetric: the linear map nearest to the identity that does this.
+    """
+    sd = np.sqrt(np.maximum(np.diagonal(S), 0.0))
+    unit = np.where(sd > 0, sd, 1.0)
+    values, vectors = la.small_eigh(S / unit / unit[:, None])
+    kept = values > 1e-13 * max(float(values[-1]), 1e-300)
     half = (vectors[:, kept] * np.sqrt(values[kept])) @ vectors[:, kept].T
     back = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
-    inner, turn = la.small_eigh(half @ Sigma @ half)
-    return back @ (turn * np.sqrt(np.maximum(inner, 0.0))) @ turn.T @ back
+    inner, turn = la.small_eigh(half @ (Sigma / unit / unit[:, None]) @ half)
+    T = back @ (turn * np.sqrt(np.maximum(inner, 0.0))) @ turn.T @ back
+    return T / unit[:, None] * unit
 
 
 @dataclass(frozen=True)

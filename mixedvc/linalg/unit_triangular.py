@@ -18,6 +18,11 @@ class UnitTriangular:
     """Solves with a sparse unit lower triangular matrix; nothing is filled in."""
 
     _lu: Any
+    _L: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process as its matrix: SuperLU's factors cannot travel."""
+        return unit_triangular, (self._L,)
 
     def solve(self, B: Float) -> Float:
         """L⁻¹ B for B (n,) or (n×c)."""
@@ -31,4 +36,5 @@ class UnitTriangular:
 def unit_triangular(L: Any) -> UnitTriangular:
     """Solver of a sparse lower triangular matrix with ones on its diagonal."""
     columns: Any = sp.csc_array(L, dtype=np.float64)
-    return UnitTriangular(sla.splu(columns, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"Equil": False}))
+    lu = sla.splu(columns, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"Equil": False})
+    return UnitTriangular(lu, columns)

@@ -70,12 +70,21 @@ def test_blups_are_spread_out_to_the_estimated_covariance():
     root = rng.standard_normal((3, 3))
     S, Sigma = root @ root.T, np.diag([3.0, 1.0, 2.0]) + 0.5
     T = inflation(S, Sigma)
-    assert_allclose(T, T.T, rtol=1e-10, atol=1e-10)
-    assert_allclose(T @ S @ T, Sigma, **OBJECTIVE)
+    sd = np.sqrt(np.diagonal(S))
+    own = T * sd[:, None] / sd
+    assert_allclose(own, own.T, rtol=1e-9, atol=1e-9)
+    assert np.linalg.eigvalsh(own)[0] > 0
+    assert_allclose(T.T @ S @ T, Sigma, **OBJECTIVE)
     assert_allclose(inflation(Sigma, Sigma), np.eye(3), rtol=0, atol=1e-10)
+    units = np.array([1.0, 1e-4, 1e3])  # a slope in other units is the same slope
+    scaled = inflation(S * units * units[:, None], Sigma * units * units[:, None])
+    assert_allclose(scaled, T / units[:, None] * units, rtol=1e-8, atol=0)
     edge = np.outer([1.0, 2.0], [1.0, 2.0])  # a singular Σ and BLUPs on its line
     T = inflation(0.25 * edge, edge)
-    assert_allclose(T @ (0.25 * edge) @ T, edge, **OBJECTIVE)
+    assert_allclose(T.T @ (0.25 * edge) @ T, edge, **OBJECTIVE)
+    far = np.array([[2000.0**2 + 1.0, -2000.0], [-2000.0, 1.0]])  # intercept and slope of a year
+    T, year = inflation(0.5 * far, far), np.array([1.0, 2000.0])
+    assert_allclose(year @ T.T @ (0.5 * far) @ T @ year, year @ far @ year, rtol=1e-3, atol=0)  # 1, from terms of 4e6
 
 
 def test_only_values_that_were_seen_are_resampled():

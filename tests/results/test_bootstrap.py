@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
 from typing import ClassVar
 
 import numpy as np
@@ -14,10 +15,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 import mixedvc as mv
 from mixedvc.errors import BoundaryWarning, ConvergenceError, MixedVCError, MixedVCWarning, NotProvided, OptionError
 from mixedvc.inference import workers
+from mixedvc.likelihood import choose, rank_choices
+from mixedvc.likelihood.panel import with_responses
 from mixedvc.results.bootstrap import plan_of
+from mixedvc.testing import problems
 
 from ..reference.load import reference
-from ..tolerances import IDENTITY, MONTE_CARLO
+from ..tolerances import IDENTITY, MONTE_CARLO, OBJECTIVE
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::mixedvc.errors.BoundaryWarning"),
@@ -105,6 +109,22 @@ def test_draws_do_not_depend_on_the_number_of_workers_or_replicates(sleepstudy):
     assert_array_equal(named[0].singular, named[1].singular)
     assert_allclose(named[0].draws["statistic"]["b"], alone.draws["fixed"]["Days"], **IDENTITY)
     assert_allclose(named[0].estimate["statistic"]["r"], sleepstudy.llf, **IDENTITY)
+
+
+@pytest.mark.parametrize("name", problems.names())
+def test_every_likelihood_can_travel_and_takes_many_responses_at_once(name):
+    spec = problems.bound(name)
+    Y = spec.y[:, None] + np.random.default_rng(1).standard_normal((spec.n, 3))
+    theta = spec.theta([np.eye(term.k) for term in spec.all_terms])
+    for choice in rank_choices(spec, "many"):
+        likelihood = choose(spec, True, "many", choice.name)[0]
+        value = likelihood.at(theta).loglik
+        again = ForkingPickler.loads(ForkingPickler.dumps(likelihood))
+        assert_allclose(again.at(theta).loglik, value, **IDENTITY)
+        for y, own in zip(Y.T, with_responses(again, Y), strict=True):
+            want = likelihood.with_response(y).at(theta)
+            assert_allclose(own.at(theta).loglik, want.loglik, **OBJECTIVE)
+            assert_allclose(own.at(theta).Py, want.Py, rtol=1e-7, atol=1e-9)
 
 
 def test_a_seed_that_was_not_given_is_told(sleepstudy):
