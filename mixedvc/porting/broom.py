@@ -76,7 +76,9 @@ def _parameters(m: LmerMod) -> pd.DataFrame:
         for j, first in enumerate(names):
             rows.append(("ran_pars", block.name, f"sd__{first}", float(block.sd[j])))
             rows += [
-                ("ran_pars", block.name, f"cor__{first}.{names[i]}", float(R[i, j])) for i in range(j + 1, len(names))
+                ("ran_pars", block.name, f"cor__{first}.{names[i]}", float(R[i, j]))
+                for i in range(j + 1, len(names))
+                if block.linked
             ]
     rows.append(("ran_pars", "Residual", "sd__Observation", m.sigma))
     return pd.DataFrame(rows, columns=["effect", "group", "term", "estimate"])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
 
 from ..errors import OptionError
+from ..results.emmeans import MarginalMeans
 from .extract import Ranef, model_coef, ranef_frame
 from .mermod import LmerMod, need_model
 from .rvalues import RFrame, frame
-from .summary import SummaryMerMod, summary_of
+from .summary import SummaryMerMod, df_method, summary_of
 from .varcorr import ComponentList, ImportanceList, VarCorrMerMod, varcorr_frame
 
 
@@ -45,6 +47,39 @@ def as_data_frame(x: Any, order: str = "cov.last") -> RFrame:
     if isinstance(x, Ranef):
         return ranef_frame(x)
     return frame(pd.DataFrame(x))
+
+
+def emmeans(
+    m: LmerMod, specs: Any, by: Any = None, at: Any = None, ddf: str | None = None, adjust: str = "none"
+) -> MarginalMeans:
+    """R's ``emmeans``: estimated marginal means of factors, ``"f"``, ``["f", "g"]`` or ``"~ f | g"``.
+
+    Parameters
+    ----------
+    specs, by : str or list of str
+    at : mapping, optional
+        Values of covariates (their means by default) or levels of factors.
+    ddf : "Satterthwaite" | "Kenward-Roger", optional
+        The second by default for REML fits, as in R.
+    adjust : str
+
+    Returns
+    -------
+    mixedvc's marginal means, with ``contrast("pairwise")``; `pairs` is short for it.
+    """
+    need_model(m, "emmeans")
+    if isinstance(specs, str) and "~" in specs:
+        left, _, right = specs.replace("~", "", 1).partition("|")
+        specs = [part.strip() for part in re.split(r"[*+:]", left)]
+        by = by or [part.strip() for part in re.split(r"[*+:]", right) if part.strip()] or None
+    df = df_method(ddf or ("Kenward-Roger" if m.reml else "Satterthwaite"))
+    made: MarginalMeans = m.fit.emmeans(specs, by, at, df=df, adjust=adjust)
+    return made
+
+
+def pairs(means: MarginalMeans, adjust: str = "tukey") -> Any:
+    """R's ``pairs(emmeans(…))``: all pairwise differences, adjusted by Tukey's method as in R."""
+    return means.contrast("pairwise", adjust=adjust)
 
 
 def tidy(

@@ -69,8 +69,9 @@ def fixed_root(m: LmerMod) -> Float:
 def _theta_names(m: LmerMod) -> list[str]:
     names = []
     for b in m.blocks:
-        for j, first in enumerate(b.effects):
-            names += [f"{b.group}.{first}"] + [f"{b.group}.{other}.{first}" for other in b.effects[j + 1 :]]
+        for i, j in zip(*b.entries, strict=True):
+            pair = [b.effects[i]] if i == j else [b.effects[i], b.effects[j]]
+            names.append(".".join([b.group, *pair]))
     return names
 
 

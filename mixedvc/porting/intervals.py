@@ -9,30 +9,28 @@ import pandas as pd
 import scipy.stats
 
 from ..errors import OptionError
-from ..inference.parameters import parameters
+from ..inference.parameters import Parameter, parameters
 from .mermod import LmerMod, need_model
 from .rnumbers import number
 from .rvalues import RFrame, as_sequence, frame
 
 
-def parameter_keys(m: LmerMod) -> list[tuple[str, str]]:
-    """("sd" or "correlation", mixedvc's name) of each variance parameter in lme4's order, the residual's last.
+def ordered_parameters(m: LmerMod) -> list[Parameter]:
+    """The variance parameters in lme4's order, the residual's last.
 
     A term's lower triangle goes column by column: a standard deviation, its correlations with later effects, the next.
     """
     rows = parameters(m.spec)
-    out: list[tuple[str, str]] = []
+    out: list[Parameter] = []
     for block in m.blocks:
         own = [p for p in rows if p.term == block.place]
-        linear = [p for p in own if p.a >= 0]
-        for p in sorted(linear, key=lambda p: (p.a, p.b)) or own:
-            out.append(("sd" if p.kind == "variance" else "correlation", p.name))
-    return [*out, ("sd", rows[-1].name)]
+        out += sorted((p for p in own if p.a >= 0), key=lambda p: (p.a, p.b)) or own
+    return [*out, rows[-1]]
 
 
 def parameter_names(m: LmerMod) -> list[str]:
     """``.sig01``, …, ``.sigma``: the variance parameters as lme4's profiles call them."""
-    return [f".sig{j + 1:02d}" for j in range(len(parameter_keys(m)) - 1)] + [".sigma"]
+    return [f".sig{j + 1:02d}" for j in range(len(ordered_parameters(m)) - 1)] + [".sigma"]
 
 
 def confint(
@@ -97,8 +95,8 @@ def _wald(m: LmerMod, level: float) -> Any:
 
 def _profile(m: LmerMod, level: float) -> Any:
     table = profile(m, level=level).conf_int()
-    labels = {"sd": "sd", "correlation": "corr"}
-    rows = [f"{labels[kind]}({name})" for kind, name in parameter_keys(m)] + list(m.spec.x_names)
+    labels = {"variance": "sd({})", "covariance": "corr({})", "correlation": "{}"}
+    rows = [labels[p.kind].format(p.name) for p in ordered_parameters(m)] + list(m.spec.x_names)
     return table.loc[rows, ["lower", "upper"]].to_numpy()
 
 
@@ -107,7 +105,8 @@ def _boot(m: LmerMod, level: float, nsim: int, boot_type: str, seed: int | None)
     if boot_type not in kinds:
         raise OptionError(f"boot_type={boot_type!r}: 'perc', 'basic' or 'norm'")
     table = m.fit.bootstrap(nsim=nsim, seed=seed).conf_int(level, kinds[boot_type])
-    rows = [*parameter_keys(m), *(("fixed", name) for name in m.spec.x_names)]
+    rows = [("sd" if p.kind == "variance" else "correlation", p.name) for p in ordered_parameters(m)]
+    rows += [("fixed", name) for name in m.spec.x_names]
     return table.loc[rows].to_numpy()
 
 

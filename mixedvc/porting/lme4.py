@@ -35,12 +35,13 @@ from .extract import (
     vcov,
     weights,
 )
-from .face import as_data_frame, augment, coef, glance, summary, tidy
+from .face import as_data_frame, augment, coef, emmeans, glance, pairs, summary, tidy
 from .getme import getME
 from .intervals import confint, profile
 from .lmer import lmer, refit, update
 from .notyet import glmer, lme, nlmer
 from .predict import bootMer, predict, simulate
+from .rlrt import exactRLRT
 from .rvalues import attr, c, data_frame, head, rprint
 from .varcorr import VarCorr, rePCA
 
@@ -77,6 +78,8 @@ __all__ = [
     "deviance",
     "df_residual",
     "drop1",
+    "emmeans",
+    "exactRLRT",
     "extractAIC",
     "fitted",
     "fixef",
@@ -99,6 +102,7 @@ __all__ = [
     "ngrps",
     "nlmer",
     "nobs",
+    "pairs",
     "pedigreemm",
     "predict",
     "profile",

@@ -63,6 +63,8 @@ class Block:
     place : int
         Position in ``spec.terms``.
     Sigma : (k, k)
+    linked : bool
+        Effects are correlated; False for ``diag(…)``.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Block:
     effects: tuple[str, ...]
     place: int
     Sigma: Float
+    linked: bool = True
 
     @property
     def sd(self) -> Float:
@@ -83,6 +86,13 @@ class Block:
             R = self.Sigma / np.outer(self.sd, self.sd)
         np.fill_diagonal(R, 1.0)
         return R
+
+    @property
+    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns of the parameters of Λ: a lower triangle column by column, or its diagonal."""
+        k = len(self.effects)
+        columns, rows = np.triu_indices(k) if self.linked else (np.arange(k), np.arange(k))
+        return rows, columns
 
     def root(self, scale: float) -> Float:
         """(k, k) lower Λ with ΛΛᵀ = Σ/scale."""
@@ -152,7 +162,8 @@ class LmerMod:
             count = seen[groups[i]] = seen.get(groups[i], -1) + 1
             effects = tuple(coding.coder_names(self.spec.source.coders[i]))
             name = f"{groups[i]}.{count}" if count else groups[i]
-            out.append(Block(name, groups[i], effects, i, Sigmas[i]))
+            linked = terms[i].structure.name != "diag"
+            out.append(Block(name, groups[i], effects, i, Sigmas[i], linked))
         return tuple(out)
 
     @cached_property
@@ -170,7 +181,7 @@ class LmerMod:
     @cached_property
     def theta(self) -> Float:
         """Entries of the lower triangles of Λ, column by column, as ``getME(m, "theta")``."""
-        parts = [block.root(self.fit.scale)[_lower(len(block.effects))] for block in self.blocks]
+        parts = [block.root(self.fit.scale)[block.entries] for block in self.blocks]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @property
@@ -229,20 +240,13 @@ class LmerMod:
     @cached_property
     def lower(self) -> Float:
         """Lower bounds of θ: 0 for diagonal entries, −∞ for the others."""
-        bounds = [np.where(np.eye(len(b.effects), dtype=bool), 0.0, -np.inf) for b in self.blocks]
-        parts = [B[_lower(len(B))] for B in bounds]
+        parts = [np.where(np.equal(*b.entries), 0.0, -np.inf) for b in self.blocks]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def __str__(self) -> str:
         return model_text(self)
 
     __repr__ = __str__
-
-
-def _lower(k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of a lower triangle, column by column."""
-    columns, rows = np.triu_indices(k)
-    return rows, columns
 
 
 def need_model(m: object, function: str) -> LmerMod:
@@ -285,7 +289,7 @@ def groups_text(m: LmerMod) -> str:
 
 def varcorr_table(m: LmerMod, digits: int, comp: tuple[str, ...] = ("Std.Dev.",)) -> str:
     """``formatVC``: variances, standard deviations and correlations of every random term."""
-    lengths = [len(b.effects) for b in m.blocks]
+    lengths = [len(b.effects) if b.linked else 1 for b in m.blocks]
     sds = [float(s) for b in m.blocks for s in b.sd] + [m.sigma]
     names = [e for b in m.blocks for e in b.effects] + [""]
     groups = [t for b in m.blocks for t in (b.name, *[""] * (len(b.effects) - 1))] + ["Residual"]
@@ -306,7 +310,7 @@ def _correlations(block: Block, digits: int) -> Any:
     """Columns of formatted correlations below the diagonal; empty beyond the term's own."""
     k, places = len(block.effects), max(2, digits - 2)
     blank: list[str] = [""] * k
-    if k == 1:
+    if k == 1 or not block.linked:
         return _Padded([], blank)
     R = block.correlation
     texts = format_numbers([rounded(float(x), places) for x in R.T.reshape(-1)], nsmall=places)

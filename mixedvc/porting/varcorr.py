@@ -60,7 +60,8 @@ def varcorr_frame(vc: VarCorrMerMod, order: str = "cov.last") -> RFrame:
     rows: list[tuple[Any, ...]] = []
     for block in vc.model.blocks:
         k, R = len(block.effects), block.correlation
-        entries = [(i, i) for i in range(k)] + [(i, j) for j in range(k) for i in range(j + 1, k)]
+        entries = [(i, i) for i in range(k)]
+        entries += [(i, j) for j in range(k) for i in range(j + 1, k) if block.linked]
         if order == "lower.tri":
             entries.sort(key=lambda at: (at[1], at[0]))
         for i, j in entries:

@@ -72,10 +72,12 @@ def run(line: Line, space: dict[str, Any]) -> list[str]:
 
 
 def said(out: tuple[str, ...]) -> list[str]:
-    """R's output without what is said about the optimizer; its "1 lme4 warnings" is that of a singular fit."""
+    """R's output without what is said to its optimizer; its "1 lme4 warnings" is that of a singular fit."""
     singular = "boundary (singular) fit: see help('isSingular')"
     kept = [singular if "; 1 lme4 warnings" in text else text for text in out]
     kept = [text for text in kept if not text.startswith("optimizer (")]
+    if kept and kept[-1].startswith("Some predictor variables are on very different scales"):  # of no matter here
+        kept = kept[:-2]
     while kept and kept[-1] == "" and len(kept) < len(out):
         kept.pop()
     return kept

@@ -25,6 +25,8 @@ from mixedvc.porting.lme4 import (
     confint,
     deviance,
     drop1,
+    emmeans,
+    exactRLRT,
     fitted,
     fixef,
     formula,
@@ -36,6 +38,7 @@ from mixedvc.porting.lme4 import (
     logLik,
     model_matrix,
     nlmer,
+    pairs,
     predict,
     profile,
     ranef,
@@ -335,6 +338,55 @@ def test_effects_are_told_apart_by_ranova_and_tidy(m, sleepstudy):
     assert len(shown) == 2 + 36 and {"level", "df", "conf.low"} <= set(shown.columns)
     with pytest.raises(OptionError, match="tidy"):
         tidy(m, effects="random")
+
+
+def test_an_exact_test_prints_as_rlrsim_and_finds_the_tested_effect(m):
+    penicillin = mv.load_data("penicillin")
+    both, plate, sample = (
+        lmer(f"diameter ~ 1 + {t}", penicillin) for t in ("(1 | plate) + (1 | sample)", "(1 | plate)", "(1 | sample)")
+    )
+    test = exactRLRT(plate, both, sample, seed=1, nsim=2000)
+    np.testing.assert_allclose(test.statistic, 2 * (both.fit.llf - sample.fit.llf), **COMPONENT)
+    assert test.p_value < 0.01 and "RLRT = 105.06, p-value " in str(test)
+    batch = exactRLRT(lmer("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff")), seed=2)
+    assert abs(batch.p_value - 0.0042) < 4 * max(batch.mc_error, 0.0007)  # RLRsim: 0.0040 to 0.0045 of 10,000
+    assert str(batch).startswith("\n\tsimulated finite sample distribution of RLRT.\n\t\n\t(p-value based on 10000")
+    with pytest.raises(OptionError, match="several random effects: give m"):
+        exactRLRT(both)
+    with pytest.raises(OptionError, match="m alone, or m, mA and m0 together"):
+        exactRLRT(plate, both)
+    with pytest.raises(OptionError, match="m0 is mA without the tested term"):
+        exactRLRT(sample, both, sample)
+    with pytest.raises(OptionError, match="is for REML fits"):
+        exactRLRT(refitML(plate))
+
+
+def test_structures_have_the_parameters_that_they_have(sleepstudy):
+    d = sleepstudy.assign(phase="p" + (sleepstudy.Days // 4).astype(str))
+    names = {"diag": (3, 4, ".sig03"), "cs": (6, 5, ".sig04"), "ar1": (6, 3, ".sig02")}
+    for structure, (thetas, rows, last) in names.items():
+        s = lmer(f"Reaction ~ Days + {structure}(0 + phase | Subject)", d)
+        assert len(getME(s, "theta")) == len(getME(s, "lower")) == thetas
+        table = confint(s, method="Wald")
+        assert len(table) == rows + 2 and last in table.index
+        assert ("Corr" in str(s)) == (structure != "diag")
+        assert len(as_data_frame(VarCorr(s))) == (4 if structure == "diag" else 7)
+        label = "(0 + phase | Subject)"
+        smaller = mv.fit("Reaction ~ Days", d)
+        np.testing.assert_allclose(ranova(s).loc[label, "LRT"], 2 * (s.fit.llf - smaller.llf), **COMPONENT)
+    compound = lmer("Reaction ~ Days + cs(0 + phase | Subject)", d)
+    intervals = confint(compound)
+    centre = [*compound.blocks[0].sd, compound.blocks[0].correlation[1, 0], compound.sigma]
+    assert (intervals.iloc[:5, 0] < centre).all() and (intervals.iloc[:5, 1] > centre).all()
+
+
+def test_marginal_means_are_those_of_emmeans():
+    growth = lmer("distance ~ age * Sex + (1 | Subject)", mv.load_data("orthodont"))
+    means = emmeans(growth, "~ Sex | age", at={"age": [8, 14]})
+    np.testing.assert_allclose(means.frame["estimate"], [22.6, 21.2, 27.3, 24.1], rtol=0, atol=0.05)  # R, printed
+    difference = pairs(means).frame
+    np.testing.assert_allclose(difference["estimate"], [1.41, 3.24], rtol=0, atol=0.005)
+    np.testing.assert_allclose(difference["p"], [0.1041, 0.0005], rtol=0, atol=5e-5)
 
 
 def test_data_are_named_as_the_caller_names_them(sleepstudy):
