@@ -18,7 +18,8 @@ def run(*arguments: str, runner: Path = RUNNER) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("five_estimators", "coming_from_lme4")]
+LONG = ("five_estimators", "coming_from_lme4", "differences", "is_this_variance_zero")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in LONG]
 
 
 @pytest.mark.parametrize("name", ["first_fit", "twins_ace", *SLOW])

@@ -256,6 +256,16 @@ def test_dyestuff2_has_the_tests_and_intervals_of_a_model_without_the_term(metho
         within(matrix(want["ranova"])["LRT"].iloc[1], 0.0, 1e-6, "LRT")
 
 
+def test_the_origin_of_days_does_not_matter_though_it_does_to_lme4():
+    """The same model in other coordinates; lmer ends up to 21 log-likelihood units below the maximum."""
+    data = mv.load_data("sleepstudy")
+    for row in reference("lme4/sleepstudy/years")["fits"]:
+        fit = mv.fit("Reaction ~ x + (x | Subject)", data.assign(x=data["Days"] + row["origin"]))
+        np.testing.assert_allclose(fit.llf, -871.814135979, rtol=1e-9, atol=0)
+        assert fit.llf >= row["logLik"] - 1e-8
+        assert not fit.is_singular
+
+
 @pytest.fixture(scope="module")
 def insteval():
     data = mv.load_data("insteval")
