@@ -279,3 +279,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
         mm_two_kernels_1000_updates,
     )
 }
+
+from pedigrees import PEDIGREES  # noqa: E402  (it asks this module for Problem)
+
+PROBLEMS |= PEDIGREES

@@ -107,6 +107,12 @@ class SparseCholesky:
         return np.concatenate([self._pivots, *(np.diagonal(top) ** 2 for top, _ in self._blocks)])
 
     @cached_property
+    def _steps(self) -> list[tuple[Level, sp.csc_array, sp.csr_array]]:
+        """Levels with their entries below the diagonal, both ways; made at the first solve."""
+        found = ((level, level.matrix(self._work)) for level in self.analysis._levels)
+        return [(level, below, below.T) for level, below in found if below is not None]
+
+    @cached_property
     def _roots(self) -> Float:
         return np.sqrt(self._pivots)[:, None]
 
@@ -118,8 +124,8 @@ class SparseCholesky:
         """L⁻¹ B[order] for B (n,) or (n, c): its squares add up to BᵀA⁻¹B."""
         given = np.asarray(B, dtype=np.float64)
         x = given.reshape(len(given), -1)[self.analysis.plan.order]
-        for level in self.analysis._levels:
-            level.forward(self._work, x)
+        for level, below, _ in self._steps:
+            level.forward(below, x)
         solve_forward(self.analysis.plan.fronts, self._blocks, x)
         x[: len(self._pivots)] /= self._roots
         return x.reshape(given.shape)
@@ -130,8 +136,8 @@ class SparseCholesky:
         x = given.reshape(len(given), -1).copy()
         x[: len(self._pivots)] /= self._roots
         solve_backward(self.analysis.plan.fronts, self._blocks, x)
-        for level in reversed(self.analysis._levels):
-            level.backward(self._work, x)
+        for level, _, turned in reversed(self._steps):
+            level.backward(turned, x)
         out = np.empty_like(x)
         out[self.analysis.plan.order] = x
         return out.reshape(given.shape)

@@ -95,19 +95,20 @@ class Level:
         total[self.diagonal] = d
         inverse[self.low : self.high] = total
 
-    def _matrix(self, work: Float) -> sp.csc_array:
+    def matrix(self, work: Float) -> sp.csc_array | None:
+        """Entries below the diagonal, rows `touched` by the level's columns; None where there are none."""
+        if not len(self.off):
+            return None
         shape = (len(self.touched), self.last - self.first)
         return sp.csc_array((work[self.low : self.high][self.off], self.indices, self.pointers), shape=shape)
 
-    def forward(self, work: Float, x: Float) -> None:
+    def forward(self, below: sp.csc_array, x: Float) -> None:
         """One step of L⁻¹x, in place."""
-        if len(self.off):
-            x[self.touched] -= self._matrix(work) @ x[self.first : self.last]
+        x[self.touched] -= below @ x[self.first : self.last]
 
-    def backward(self, work: Float, x: Float) -> None:
-        """One step of L⁻ᵀx, in place."""
-        if len(self.off):
-            x[self.first : self.last] -= self._matrix(work).T @ x[self.touched]
+    def backward(self, below: sp.csr_array, x: Float) -> None:
+        """One step of L⁻ᵀx, in place; `below` is the transposed matrix."""
+        x[self.first : self.last] -= below @ x[self.touched]
 
 
 def levels_of(steps: Elimination, keys: Ints, starts: Ints, rows: Ints, n: int) -> list[Level]:

@@ -35,22 +35,22 @@ def random_pedigree(n, founders, seed, *, unknown=0.15):
 
 @pytest.fixture(scope="module")
 def animals():
-    """Records of some of 40 animals, their mothers, a herd, weights; most ancestors have none."""
+    """Records of some of 26 animals, their mothers, a herd, weights; most ancestors have none."""
     with pytest.warns(mv.errors.CovarianceWarning, match="both a sire and a dam"):
-        A = mv.pedigree(random_pedigree(40, 6, seed=1))
+        A = mv.pedigree(random_pedigree(26, 5, seed=1))
     rng = np.random.default_rng(2)
-    who = rng.integers(12, 40, 60)
+    who = rng.integers(8, 26, 36)
     mother = np.where(A.dam[who] >= 0, A.dam[who], 0)
     data = pd.DataFrame(
         {
-            "y": 5.0 + 2.0 * rng.standard_normal(60),
-            "x": rng.standard_normal(60),
-            "t": rng.uniform(0.0, 3.0, 60),
+            "y": 5.0 + 2.0 * rng.standard_normal(36),
+            "x": rng.standard_normal(36),
+            "t": rng.uniform(0.0, 3.0, 36),
             "id": A.labels[who],
             "mother": A.labels[mother],
-            "herd": [f"h{k}" for k in rng.integers(0, 6, 60)],
-            "w": rng.uniform(0.3, 3.0, 60),
-            "o": rng.standard_normal(60),
+            "herd": [f"h{k}" for k in rng.integers(0, 6, 36)],
+            "w": rng.uniform(0.3, 3.0, 36),
+            "o": rng.standard_normal(36),
         }
     )
     return data, {"A": A}
@@ -165,7 +165,7 @@ def test_moments_of_many_rows_are_estimated_without_bias_and_the_residual_s_exac
     compare_moments(likelihood, Brute(spec, True), "exact")
     S, q = likelihood.moments()
     monkeypatch.setattr(sparse_moments, "EXACT", 0)
-    monkeypatch.setattr(sparse_moments, "_PROBES", 4000)
+    monkeypatch.setattr(sparse_moments, "_PROBES", 40_000)
     guessed, same = likelihood.moments()
     np.testing.assert_allclose(same, q, **IDENTITY)
     np.testing.assert_allclose(guessed[-1], S[-1], **OBJECTIVE)
@@ -184,7 +184,7 @@ def test_relatives_without_records_have_prediction_errors_from_the_same_equation
             want = blup.error_covariance(spec, dense, i, fixed_known=known)
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-9 * np.abs(want).max())
         np.testing.assert_allclose(blup.effects(spec, sparse, i), blup.effects(spec, dense, i), rtol=0, atol=1e-9)
-    assert sparse.prediction_cov_of_labels(0).shape == (40, 2, 2)
+    assert sparse.prediction_cov_of_labels(0).shape == (26, 2, 2)
     assert sparse.prediction_cov_of_labels(2) is None
 
 

@@ -47,7 +47,7 @@ CASES = {
     "thin only": _random(40, 0.03, 1),
     "thin and fronts": _random(150, 0.015, 2),
     "one dense front": _random(60, 0.5, 3),
-    "grid": _grid(24),
+    "grid": _grid(20),
     "arrow": _arrow(50),
     "chain longer than the levels": _chain(300),
     "separate parts": _separate(),
