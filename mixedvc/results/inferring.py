@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .all_fit import AllFit
     from .anova import Anova
     from .bootstrap import Bootstrap
     from .contrasts import Contrasts
+    from .diagnose import Diagnosis
     from .emmeans import MarginalMeans
+    from .influence import Influence
     from .point import PointResults
     from .profile import Profile, Profiler
     from .robust import RobustResults
@@ -315,3 +318,119 @@ class Inferring:
         from .robust import cov_robust
 
         return cov_robust(self, cluster, kind)
+
+    def residuals(self: Any, kind: str = "response") -> pd.Series:
+        """y − fitted values: as they are, over their standard deviations, or decorrelated too.
+
+        Parameters
+        ----------
+        kind : str
+            "response"; "pearson": over the residual standard deviation of each row (weights and a residual variance of
+            its own are in it); "normalized": L⁻¹ (y − ŷ) with L Lᵀ the residual covariance, which takes serial
+            correlation out as well (rows of a group in their order).
+        """
+        from ..inference.residuals import scaled
+
+        return self.padded(scaled(self.spec, self.theta, self.resid_values, kind), f"residuals ({kind})")
+
+    def influence(self: Any, group: Any = None, *, refit: bool = False, progress: bool | None = None) -> Influence:
+        """What the fixed effects would be without each group of rows: Cook's distance, DFBETA(S), COVRATIO, leverage.
+
+        Parameters
+        ----------
+        group : str or (n,), optional
+            A random term or a column by name, or a label for each row: its levels are left out, one at a time.  Single
+            rows by default.
+        refit : bool
+            False: exact for the fixed effects at the variances of the fit, without fitting again.  True: the variances
+            are estimated again without each group (as lme4's ``influence``); ``.varcomp`` has them.
+        progress : bool, optional
+            Show a progress bar; by default only on a terminal or in a notebook, and only for long work.
+
+        Returns
+        -------
+        Influence: ``.frame``, ``.dfbeta``, ``.dfbetas``, ``.params``, ``.top()``, ``.plot()``.  These are deletions and
+        their effect on fixed effects; ``augment(influence=True)`` has the row-wise distances of lme4's
+        ``cooks.distance``, which count the fitted random effects among the parameters.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
+        >>> fit.influence("Subject").top(1).index[0]
+        337
+        """
+        from .influence import influence
+
+        return influence(self, group, refit, progress)
+
+    def all_fit(
+        self: Any,
+        methods: Sequence[str] | None = None,
+        *,
+        starts: int = 3,
+        seed: int | None = 0,
+        progress: bool | None = None,
+    ) -> AllFit:
+        """Maximise the same criterion by every method that can, and from several starts: do they end at one maximum?
+
+        Parameters
+        ----------
+        methods : list of str, optional
+            Registered names; all that maximise the criterion of this fit by default.
+        starts : int
+            Random starting values beside small and large random effects (for the fit's own method).
+        seed : int, optional
+            Of the random starts.
+        progress : bool, optional
+            Show a progress bar; by default only on a terminal or in a notebook, and only for long work.
+
+        Returns
+        -------
+        AllFit: ``.frame`` (method, start, log-likelihood, evaluations, seconds, …), ``.estimates``, ``.verdict`` in
+        words, ``.fits``.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"))
+        >>> fit.all_fit(starts=1).agree
+        True
+        """
+        from .all_fit import all_fit
+
+        return all_fit(self, methods, starts, seed, progress)
+
+    def diagnose(self: Any) -> Diagnosis:
+        """The fit looked over, in words: each finding with the number behind it and the remedy.
+
+        Convergence, gradient and Hessian at the maximum, singular terms and what to drop, collinear and badly scaled
+        columns, groups (few, single rows, constant), outlying levels and rows, tiny components, residuals that are
+        skew, heavy-tailed, of unequal spread or serially correlated.
+
+        Returns
+        -------
+        Diagnosis: prints (text and HTML) the worst first; ``.frame``, ``.problems``, ``.verdict``.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
+        >>> [finding.check for finding in fit.diagnose().problems]
+        ['normality of residuals', 'outlying rows', 'equal spread']
+        """
+        from .diagnose import diagnose
+
+        return diagnose(self)
+
+    def principal_components(self: Any) -> dict[str, pd.DataFrame]:
+        """Principal components of each term's random effects (lme4's rePCA): how many the data support.
+
+        Returns
+        -------
+        dict of DataFrame, one a term: variance, relative_sd (over the residual's, as rePCA prints), share, cumulative,
+        and the loadings of the effects.
+        """
+        from .diagnose import principal_components
+
+        return principal_components(self)

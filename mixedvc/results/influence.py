@@ -1,4 +1,4 @@
-"""Influence of groups or rows on a fit: Cook's distance, DFBETA(S), COVRATIO, leverage; by deletion formulas or refits."""
+"""Influence of groups or rows on a fit: Cook's distance, DFBETA(S), COVRATIO, leverage; by formulas or by refits."""
 
 from __future__ import annotations
 
@@ -101,8 +101,7 @@ def influence(fit: PointResults, group: Any, refit: bool, progress: bool | None)
         )
     if not isinstance(refit, bool):
         raise OptionError(f"refit={refit!r:.60}: True (estimate variances again) or False (hold them)")
-    labels, name = _labels(fit, group)
-    levels, codes = _levels(labels)
+    levels, codes, name = _grouped(fit, group)
     if len(levels) < 2:
         raise OptionError(
             f"influence(): {name} has one group, {levels[0]!r}, so there would be no rows left without it"
@@ -118,18 +117,14 @@ def influence(fit: PointResults, group: Any, refit: bool, progress: bool | None)
     return _result(fit, found, par, _index(levels, name), groups, notes)
 
 
-def _labels(fit: PointResults, group: Any) -> tuple[NDArray[np.object_], str]:
-    if group is None:
-        return fit.spec.row_labels, "row"
-    labels, name = cluster_labels(fit.spec, group)
-    return labels, group if isinstance(group, str) else "group"
-
-
-def _levels(labels: NDArray[np.object_]) -> tuple[list[Any], Rows]:
-    """Distinct labels in order of appearance, and the place of each row's."""
+def _grouped(fit: PointResults, group: Any) -> tuple[list[Any], Rows, str]:
+    """Groups in order of appearance, the place of each row's, and what they are called."""
+    if group is None:  # labels of rows may stand twice
+        return fit.spec.row_labels.tolist(), np.arange(fit.spec.n), "row"
+    labels = cluster_labels(fit.spec, group)[0]
     where: dict[Any, int] = {}
     codes = np.fromiter((where.setdefault(x, len(where)) for x in labels.tolist()), dtype=np.intp, count=len(labels))
-    return list(where), codes
+    return list(where), codes, group if isinstance(group, str) else "group"
 
 
 def _index(levels: list[Any], name: str) -> pd.Index:
@@ -205,7 +200,8 @@ def _refitted(
 
 def _started(fit: PointResults) -> Any:
     """The fit's estimator, starting at its estimate where that is inside."""
-    estimator, e = fit.estimator, fit.estimate
+    estimator: Any = fit.estimator
+    e = fit.estimate
     if estimator is None:
         raise OptionError("this result does not carry its estimator, so refit=True cannot fit again: use mixedvc.fit")
     if not any(f.name == "start" for f in dataclasses.fields(estimator)):
