@@ -15,6 +15,7 @@ from ..inference.blup import roster
 from ..inference.parameters import Parameter, par_slices, parameters, theta_slices
 from ..inference.ratios import weights
 from ..inference.se import ParameterCovariance
+from ..likelihood.row_pairs import residual_times
 from .fixed_tests import fixed_tests
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def share_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter
             continue
         own = np.array([a == b for a, b in term.structure.pairs])
         variances = [j for j in range(of.start, of.stop) if rows[j].kind == "variance"]
-        if len(variances) == term.k:
+        if len(variances) == own.sum():
             out[variances] = contribution[at][own]
         elif len(variances) == 1:
             out[variances] = contribution[at][own].sum()
@@ -262,13 +263,13 @@ def augment(fit: PointResults, data: pd.DataFrame | None, influence: bool) -> pd
 
 
 def leverages(fit: PointResults, chunk: int = 512) -> Float:
-    """Diagonal of H in ŷ = H y: 1 − R_ii P_ii with R the residual covariance."""
+    """Diagonal of H in ŷ = H y: 1 − (RP)_ii with R the residual covariance."""
     n = fit.spec.n
-    R = fit.spec.residual_variances(fit.theta)
     out = np.empty(n)
     for at in range(0, n, chunk):
         some = np.arange(at, min(at + chunk, n))
         E = np.zeros((n, len(some)))
         E[some, np.arange(len(some))] = 1.0
-        out[some] = 1 - R[some] * np.asarray(fit.evaluation.project(E))[some, np.arange(len(some))]
+        PR = np.asarray(fit.evaluation.project(residual_times(fit.spec, fit.theta, E)))
+        out[some] = 1 - PR[some, np.arange(len(some))]
     return out

@@ -404,7 +404,8 @@ class PointResults(Reporting, Inferring):
                 raise OptionError("features= describes levels of new rows: give newdata= too")
             rows, wrap = predict.training_rows(self.spec, chosen), self.padded
         else:
-            rows, wrap = support.new_rows(self, newdata, chosen, new_levels, features)
+            of_residual = interval == "prediction"
+            rows, wrap = support.new_rows(self, newdata, chosen, new_levels, features, of_residual)
         mean = predict.predict_mean(self.spec, self.evaluation, rows, new_levels)
         if not se and interval is None:
             return wrap(mean, "predicted")
