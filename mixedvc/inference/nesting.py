@@ -118,9 +118,17 @@ def images_of(small: ModelSpec, large: ModelSpec, thetas: Float) -> tuple[Float,
     theirs = covariance_times(large, Z).reshape(len(large.index), -1).T
     size = np.sqrt((theirs**2).sum(axis=0))
     size = np.where(size > 0, size, 1.0)
-    scaled = la.lstsq(theirs / size, mine)
-    found = np.where(np.abs(scaled) < 1e-8 * np.abs(scaled).max(axis=0), 0.0, scaled) / size[:, None]
-    off = np.sqrt(((mine - theirs @ found) ** 2).sum(axis=0)) > _NEAR * np.sqrt((mine**2).sum(axis=0))
+    last = len(large.terms)
+    # the lags of a serial residual add up to the covariance of a random intercept: not both if one will do
+    plain = [j for j, where in enumerate(large.index) if where.term < last or where.a == where.b]
+    residual = [j for j, where in enumerate(large.index) if where.term == last]
+    for some in (plain, residual, list(range(len(large.index)))):
+        scaled = la.lstsq((theirs / size)[:, some], mine)
+        found = np.zeros((len(size), mine.shape[1]))
+        found[some] = np.where(np.abs(scaled) < 1e-8 * np.abs(scaled).max(axis=0), 0.0, scaled) / size[some, None]
+        off = np.sqrt(((mine - theirs @ found) ** 2).sum(axis=0)) > _NEAR * np.sqrt((mine**2).sum(axis=0))
+        if not off.any():
+            break
     return found, bool(off.any())
 
 

@@ -207,3 +207,33 @@ def test_it_reads_well(reml):
     assert html.count("<table") >= 2 and "Reaction ~ Days + (1 | Subject)" in html
     assert repr(table) == "<LikelihoodRatioTests of 3 models by REML; print() shows them>"
     assert isinstance(table.frame, pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "df"),
+    [
+        (None, "ar1(1 | Subject)", 1),
+        (None, "diag(0 + Sex | rows)", 1),
+        ("diag(0 + Sex | rows)", "diag(0 + Sex | rows) * ar1(0 + age | Subject)", 1),
+        ("ar1(0 + age | Subject)", "diag(0 + Sex | rows) * ar1(0 + age | Subject)", 1),
+    ],
+)
+def test_residual_structures_are_nested_beside_a_random_intercept(small, large, df):
+    data = mv.load_data("orthodont")
+    fits = [mv.fit("distance ~ age * Sex + (1 | Subject)", data, residual=text) for text in (small, large)]
+    frame = mv.lrt(*fits).frame
+    assert frame["df"].iloc[-1] == df
+    assert frame["chisq"].iloc[-1] == pytest.approx(2 * (fits[1].llf - fits[0].llf), abs=1e-9)
+
+
+def test_serial_residuals_are_nested_in_unstructured_ones_and_not_in_exchangeable_ones():
+    data = mv.load_data("orthodont")
+    ar1, het, cs, us = (
+        mv.fit("distance ~ age * Sex", data, residual=f"{text} | Subject{more})")
+        for text, more in (("ar1(0 + age", ""), ("ar1(0 + age", ", hom=FALSE"), ("cs(0 + age", ""), ("us(0 + age", ""))
+    )
+    assert mv.lrt(ar1, het).frame["df"].iloc[-1] == 3
+    assert mv.lrt(het, us).frame["df"].iloc[-1] == 5
+    assert mv.lrt(cs, us).frame["df"].iloc[-1] == 8
+    with pytest.raises(mv.errors.MixedVCError, match="not a special case"):
+        mv.lrt(ar1, cs)
