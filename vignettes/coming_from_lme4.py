@@ -229,6 +229,23 @@ print(anova(growth, type=1, ddf="Satterthwaite"))
 print(ranova(m))
 
 # %% [markdown]
+# RLRsim's exact test, whose p-value is simulated:
+#
+# ```r
+# > exactRLRT(lmer(Yield ~ 1 + (1 | Batch), Dyestuff))
+#
+# 	simulated finite sample distribution of RLRT.
+#
+# 	(p-value based on 10000 simulated values)
+#
+# data:
+# RLRT = 6.369, p-value = 0.004
+# ```
+
+# %%
+print(exactRLRT(lmer("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff")), seed=1))
+
+# %% [markdown]
 # Two models: `m0 <- lmer(Reaction ~ 1 + (Days | Subject), sleepstudy)`. As in R, REML fits are first refitted by
 # ML, and a message on standard error says so.
 #
@@ -463,7 +480,7 @@ print(m.fit.varcomp.round(3).to_string())
 #   another.
 # - Draws (`simulate`, `bootMer`, `confint(method="boot")`) come from another generator, so the same seed gives
 #   other numbers than R.
-# - `exactRLRT` is `m.fit.test_varcomp(method="exact")`.
+# - `exactRLRT` never says that a p-value is below 2.2e-16: of 10,000 simulated values it can say 1e-4.
 #
 # What this page says is checked here, so that it stays true:
 

@@ -110,6 +110,14 @@ def _boot(m: LmerMod, level: float, nsim: int, boot_type: str, seed: int | None)
     return table.loc[rows].to_numpy()
 
 
+def allFit(m: LmerMod, starts: int = 3, seed: int | None = 0) -> Any:
+    """The same criterion maximised by every method that can and from several starts, with a verdict in words.
+
+    lme4 tries several optimizers because each may stop early; here the methods are different algorithms.
+    """
+    return need_model(m, "allFit").fit.all_fit(starts=starts, seed=seed)
+
+
 def profile(m: LmerMod, level: float = 0.95) -> Any:
     """Profiles of the ML criterion, also of a REML fit, as lme4's; with ``conf_int()``, ``frame`` and ``plot()``."""
     return need_model(m, "profile").fit.profile(level=level, criterion="ml")

@@ -37,7 +37,7 @@ from .extract import (
 )
 from .face import as_data_frame, augment, coef, emmeans, glance, pairs, summary, tidy
 from .getme import getME
-from .intervals import confint, profile
+from .intervals import allFit, confint, profile
 from .lmer import lmer, refit, update
 from .notyet import glmer, lme, nlmer
 from .predict import bootMer, predict, simulate
@@ -62,6 +62,7 @@ __all__ = [
     "TRUE",
     "REMLcrit",
     "VarCorr",
+    "allFit",
     "anova",
     "as_data_frame",
     "attr",

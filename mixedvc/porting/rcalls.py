@@ -265,6 +265,17 @@ def _factors(node: Node) -> Sequence[Node]:
     return [node]
 
 
+def _exact(node: Node, scope: Scope) -> str:
+    given = matched(node, ("m", "mA", "m0", "seed", "nsim"))
+    for name in ("mA", "m0"):
+        if name in given:
+            raise Untranslatable(
+                "exactRLRT(m, mA, m0): write mA.test_varcomp('the tested term', method='exact')", given[name]
+            )
+    options = ['method="exact"', *_keywords(given, {"nsim": "nsim", "seed": "seed"}, scope)]
+    return f"{_object(node, scope)}.test_varcomp({', '.join(options)})"
+
+
 def _print(node: Node, scope: Scope) -> str:
     return python(node.arguments[0][1], scope)
 
@@ -293,8 +304,7 @@ FUNCTIONS: dict[str, Callable[[Node, Scope], str]] = {
     "rePCA": _plain("{}.principal_components()"),
     "ranova": _plain("{}.test_varcomp()"),
     "rand": _plain("{}.test_varcomp()"),
-    "exactRLRT": _plain('{}.test_varcomp(method="exact")', "seed", "nsim"),
-    "exactLRT": _plain('{}.test_varcomp(method="exact")', "seed", "nsim", "m0"),
+    "exactRLRT": _exact,
     "tidy": _plain("{}.tidy()"),
     "glance": _plain("{}.glance()"),
     "augment": _plain("{}.augment()"),

@@ -191,6 +191,13 @@ def test_a_relationship_matrix_reaches_the_fit(related):
         np.testing.assert_allclose(m.fit.llf, core.llf, **OBJECTIVE)
         assert [b.name for b in m.blocks] == ["id", "herd"] and len(ranef(m)["id"]) == 40
         np.testing.assert_allclose(ranef(m)["herd"]["(Intercept)"], core.random_effects["herd"]["Intercept"], rtol=1e-4)
+    recorded = d[~d.id.isin(["id0", "id1", "id7"])]
+    part = lmer("y ~ x + (1 | id) + (1 | herd)", recorded, pedigree={"id": ped})
+    variances, own = attr(ranef(part)["id"], "postVar"), part.fit.random_effects_cov["id"]
+    assert variances.shape == (1, 1, 37) and len(own) == 40 and len(ranef(part)["id"]) == 37
+    np.testing.assert_allclose(
+        variances[0, 0], [own.loc[name].iloc[0, 0] for name in ranef(part)["id"].index], **IDENTITY
+    )
     with pytest.raises(OptionError, match="known covariance"):
         getME(m, "Lambda")
     assert update(m, ". ~ . - x").spec.terms[0].cov_name == "relmat_id"

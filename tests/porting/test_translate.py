@@ -143,6 +143,37 @@ def test_a_script_runs_and_gives_the_numbers_of_the_calls_it_became(capsys):
     assert len(space["late"]) == 144 and space["l"].nobs == 144 and space["l"].method == "ml"
 
 
+EVERYTHING = """
+library(lme4)
+m <- lmer(Reaction ~ Days + (Days | Subject), sleepstudy)
+m0 <- lmer(Reaction ~ 1 + (Days | Subject), sleepstudy)
+b <- lmer(Yield ~ 1 + (1 | Batch), Dyestuff)
+o <- lmer(distance ~ age * Sex + (1 | Subject), Orthodont)
+mean.of <- fixef(m); u <- ranef(m); vc <- VarCorr(m); s <- sigma(m); V <- vcov(m); ll <- logLik(m); n <- nobs(m)
+ic <- c(AIC(m), BIC(m), deviance(m), REMLcrit(m)); y.hat <- fitted(m); r <- resid(m); X <- model.matrix(m)
+one <- confint(b); two <- confint(m, method = "Wald", level = 0.9)
+three <- confint(b, method = "boot", nsim = 30, seed = 1)
+between <- anova(m0, m); within <- anova(m, ddf = "Kenward-Roger"); first <- anova(o, type = 1)
+dropped <- ranova(b); exact <- exactRLRT(b, nsim = 500, seed = 1)
+p <- predict(m, data.frame(Days = 1:3, Subject = c("308", "309", "x")), allow.new.levels = TRUE)
+sims <- simulate(m, 2, seed = 1); again <- refit(m, sims[["sim_1"]]); single <- isSingular(m)
+means <- emmeans(o, ~ Sex | age, at = list(age = c(8, 14))); differences <- pairs(means)
+td <- tidy(m); gl <- glance(m); au <- augment(m); axes <- rePCA(m); fits <- allFit(b); gone <- influence(b)
+"""
+
+
+def test_every_function_of_a_fit_runs_in_its_translation():
+    space = execute(EVERYTHING)
+    m = space["m"]
+    np.testing.assert_allclose(space["ic"][:2], [m.aic, m.bic], **IDENTITY)
+    np.testing.assert_allclose(space["s"] ** 2, m.scale, **IDENTITY)
+    assert not space["single"] and space["mean_of"].equals(m.params) and len(space["p"]) == 3
+    assert space["exact"]["p_value"].iloc[0] < 0.05 and space["again"].nobs == 180
+    assert list(space["one"].index)[:2] == ["sd(Batch)", "sd(Residual)"] and len(space["two"]) == 2
+    for name in ("between", "within", "first", "dropped", "means", "differences", "axes", "fits", "gone", "three"):
+        assert str(space[name])
+
+
 NLME = {
     "intercept": "",
     "slope": "",
