@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..errors import ConvergenceError
+from ..errors import ConvergenceError, OptionError
 from ..estimators.base import PointEstimate
 from ..estimators.newton import scale_parameters
 from ..estimators.start import units_of
@@ -27,13 +27,14 @@ from .parameters import par_slices, parameters
 from .profile_climb import Climb, Coordinate, Fraction, Function, Stand
 from .profile_fixed import HeldEffect
 from .profile_path import Axis, End, Higher, Path
-from .profile_space import TriangleChart, coordinate_chart, space_at, triangle_chart
+from .profile_space import TriangleChart, coordinate_chart, space_at
 from .profile_targets import Target, variance_targets
 from .se import default_kind
 
 Float = NDArray[np.float64]
 INF = np.inf
 _RESTARTS = 3
+_TOP = 1e-13  # Newton decrement at the maximum itself
 _FEW = 2000  # random effects whose products of traces are cheap by any likelihood
 
 
@@ -60,7 +61,7 @@ class Machine:
         """Climb to the maximum from another place."""
         space = space_at(self.spec, self.units, theta, par, self._fixed)
         climb = Climb(space, lambda th, _: self.likelihood.at(th), self.information)
-        self.top: Stand = climb.run(None, space.q, 0.0)
+        self.top: Stand = climb.run(None, space.q, 0.0, _TOP)
         self.evaluations += climb.evaluations
         if not np.isfinite(self.top.loglik):
             raise ConvergenceError(
@@ -102,8 +103,8 @@ class Machine:
         """A standard deviation of an unstructured Σ: the first entry of its triangle."""
         p = target.parameter
         assert p is not None
-        unit = float(np.sqrt(self.units.variance) / self.units.sizes[p.term][p.a])
-        chart = triangle_chart(self.space.charts[p.term].structure, self.space.scaled(p.term)[0], (p.a,))
+        chart = self.space.triangle(p.term, (p.a,))
+        unit = float(chart.T[p.a, p.a])
         space = self.space.with_chart(p.term, chart)
         at = space.slices[p.term].start
         return Axis(
@@ -122,10 +123,10 @@ class Machine:
         """A correlation of an unstructured Σ: the sine of an angle."""
         p = target.parameter
         assert p is not None
-        chart = triangle_chart(self.space.charts[p.term].structure, self.space.scaled(p.term)[0], (p.a, p.b))
+        chart = replace(self.space.triangle(p.term, (p.a, p.b), orthogonal=False), signed=True)
         space = self.space.with_chart(p.term, chart)
         at = space.slices[p.term].start + 2
-        least = 1e-9 * np.sqrt(np.diagonal(chart.sigma(chart.q)).max(initial=0.0))
+        least = 1e-9 * np.abs(chart.q).max(initial=0.0)
         there = chart.q[0] > least and chart.q[1] > least
         return Axis(
             space,
@@ -147,7 +148,7 @@ class Machine:
         i, structure = p.term, self.spec.all_terms[p.term].structure
         own = par_slices(self.spec)[i]
         j = [q for q in parameters(self.spec) if q.term == i].index(p)
-        chart = coordinate_chart(structure, self.space.scaled(i)[1])
+        chart = coordinate_chart(structure, self.space.scaled(i))
         space = self.space.with_chart(i, chart)
         at = Coordinate(space.slices[i].start + j)
         estimate, q = float(space.par(space.q)[own][j]), float(chart.q[j])
@@ -174,8 +175,7 @@ class Machine:
         assert p is not None
         of = [(w.term, w.a, w.b) for w in self.spec.index]
         j = of.index((p.term, p.a, p.b))
-        chart = triangle_chart(self.space.charts[p.term].structure, self.space.scaled(p.term)[0], (p.a, p.b))
-        space = self.space.with_chart(p.term, _opened(chart))
+        space = self.space.with_chart(p.term, _opened(self.space.triangle(p.term)))
         level = Fraction(np.eye(len(of))[j])
         unit = float(self.units.factor[j])
         return Axis(space, self._at, level, level.value(space, space.q), _same, _same, lambda t: 1.0, size=0.1 * unit)
@@ -203,10 +203,19 @@ class Machine:
         names, function = [p.name for p in parameters(self.spec)], target.function
 
         def of(par: Float) -> float:
-            return float(function(dict(zip(names, (float(v) for v in par), strict=True))))
+            try:
+                with np.errstate(all="ignore"):
+                    return float(function(dict(zip(names, (float(v) for v in par), strict=True))))
+            except (ArithmeticError, ValueError):  # log(0): no value there
+                return np.nan
 
-        level = Function(of)
-        estimate = level.value(self.space, self.space.q)
+        level, space = Function(of), self.space
+        estimate = level.value(space, space.q)
+        if not np.isfinite(estimate):
+            raise OptionError(f"the function {target.name!r} has no finite value at the estimates, so no profile")
+        charts = space.at(space.q)
+        slope, _ = level.derivatives(space, space.q, charts, space.jacobian(charts))
+        size = 0.1 * max(abs(estimate), float(np.abs(slope).max(initial=0.0)))
         return Axis(
             self.space,
             self._at,
@@ -215,7 +224,7 @@ class Machine:
             _same,
             _same,
             lambda t: 1.0,
-            size=max(0.1 * abs(estimate), 1e-300),
+            size=size if size > 0.0 else 1.0,
         )
 
     def _fixed_axis(self, target: Target) -> Axis:

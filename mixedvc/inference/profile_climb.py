@@ -23,6 +23,7 @@ Float = NDArray[np.float64]
 TOL = 1e-9  # Newton decrement, in units of log-likelihood
 MOST = 80
 ROUNDING = 1e-11
+_OPEN = 0.05  # scaled standard deviation of an effect that had none
 
 
 class Level(Protocol):
@@ -97,7 +98,7 @@ class Function:
         a, A = np.empty(n), np.empty((n, n))
         for i in range(n):
             down, up = step(i, 1e-5 * size[i])
-            a[i] = (at((i, up)) - at((i, down))) / (up - down)
+            a[i] = np.nan_to_num((at((i, up)) - at((i, down))) / (up - down))
         ends = [step(i, 1e-3 * size[i]) for i in range(n)]
         for i, (down, up) in enumerate(ends):
             middle = 0.5 * (down + up)
@@ -106,7 +107,7 @@ class Function:
                 d, u = ends[j]
                 cross = at((i, up), (j, u)) - at((i, up), (j, d)) - at((i, down), (j, u)) + at((i, down), (j, d))
                 A[i, j] = A[j, i] = cross / ((up - down) * (u - d))
-        return a, A
+        return a, np.nan_to_num(A)
 
 
 @dataclass(frozen=True)
@@ -296,6 +297,10 @@ class Climb:
             return x
         charts = self.space.at(x)
         a, _ = level.derivatives(self.space, x, charts, self.space.jacobian(charts))
+        if not a.any():  # roots of variances that are zero have no slope: open them a little
+            x = np.where(x == 0.0, _OPEN, x)
+            charts = self.space.at(x)
+            a, _ = level.derivatives(self.space, x, charts, self.space.jacobian(charts))
         for pivot in np.argsort(-np.abs(a), kind="stable"):
             if a[pivot] != 0.0:
                 found = self.restored(level, x, c, int(pivot), float(a[pivot]))
@@ -305,8 +310,8 @@ class Climb:
 
     # ---- the iteration --------------------------------------------------------------------------------------
 
-    def run(self, level: Level | None, q: Float, c: float) -> Stand:
-        """The maximum given the level, from a point near q."""
+    def run(self, level: Level | None, q: Float, c: float, tol: float = TOL) -> Stand:
+        """The maximum given the level, from a point near q, to a Newton decrement of `tol`."""
         start = self.feasible(level, q, c)
         evaluation, value = (None, -np.inf) if start is None else self.look(start, c)
         if start is None or evaluation is None:
@@ -315,7 +320,7 @@ class Climb:
         for _ in range(MOST):
             local = _Local(self, level, x, evaluation)
             pivot, reduced, H, d, decrement = self._step(local)
-            if decrement < TOL or flat >= 2:
+            if decrement < tol or flat >= 2:
                 lifted = self._lifted(level, local, reduced, pivot, value, c)
                 if lifted is None:
                     return self._stand(local, pivot, reduced, value, decrement, c)
@@ -388,6 +393,12 @@ class Climb:
 
         Where a root of a variance is zero its gradient is zero too: only the curvature says that it wants to leave.
         """
+        for q in self.space.reopened(local.q, local.evaluation.score, getattr(level, "index", None)):
+            a = 1.0 if pivot is None or local.a is None else float(local.a[pivot])
+            x = self.restored(level, q, c, pivot, a)
+            evaluation, after = (None, -np.inf) if x is None else self.look(x, c)
+            if x is not None and evaluation is not None and after > value + 100.0 * ROUNDING * max(1.0, abs(value)):
+                return x, evaluation, after
         outward = ((reduced.low >= 0.0) & (reduced.gradient < 0.0)) | ((reduced.high <= 0.0) & (reduced.gradient > 0.0))
         free = np.flatnonzero(~outward)
         if not len(free):

@@ -94,11 +94,14 @@ class End:
         beyond exist.  "open": the profile has not fallen far enough anywhere (t is ±∞).  "undefined": a model in which
         the quantity is not defined is not rejected, so neither is any value of it.
     zeta : float
+    converged : bool
+        Whether the end was found, and the other parameters there.
     """
 
     t: float
     kind: str
     zeta: float
+    converged: bool = True
 
 
 class Higher(Exception):
@@ -126,7 +129,7 @@ class Path:
         self._ends: dict[tuple[int, float], End] = {}
         self.points: list[Point] = []
         self.turns = False  # whether the profile rose on the way outward
-        self.unfinished = 0
+        self._size = self._large = axis.size  # of a step that changes something, and of one that changes a lot
         self.extra = 0
 
     @property
@@ -156,28 +159,32 @@ class Path:
         t = axis.estimate
         stand = self._climb.run(axis.level, axis.space.q, axis.inside(t))
         slope = np.nan
-        if stand.bend > 0 and abs(stand.slope) < 1e-4 * np.sqrt(stand.bend):
+        inside = axis.lower < t < axis.upper
+        if inside and stand.bend > 0 and abs(stand.slope) < 1e-4 * np.sqrt(stand.bend):
             slope = np.sqrt(stand.bend) * axis.slope(t)
         self.points = [Point(t, 0.0, slope if slope > 0 else np.nan, stand)]
+        if slope > 0:
+            self._size, self._large = min(axis.size, 1.0 / slope), max(axis.size, 1.0 / slope)
+        self._large = max(self._large, abs(t))
 
     # ---- points ---------------------------------------------------------------------------------------------
 
     def point(self, t: float, near: Point) -> Point:
         """The point at t, from where the other parameters are at `near`; its ζ is ±∞ where t cannot be had."""
-        for known in self.points:
-            if known.t == t:
-                return known
+        for seen in self.points:
+            if seen.t == t:
+                return seen
         axis, sign = self.axis, 1.0 if t > self.axis.estimate else -1.0
         stand = self._stand(t, near)
         if stand.loglik > self._top + 1e-7 * max(1.0, 1e-4 * abs(self._top)):
             raise Higher(stand.theta, axis.space.par(stand.q))
         size = float(np.sqrt(2.0 * max(self._top - stand.loglik, 0.0)))
         zeta, capped = sign * min(size, self.ceiling), size >= self.ceiling
-        rise = -stand.slope * axis.slope(t) / zeta if zeta != 0.0 and np.isfinite(zeta) and not capped else np.nan
+        # at an edge of the range the coordinates of the others may be degenerate, and the slope with them
+        known = zeta != 0.0 and np.isfinite(zeta) and not capped and axis.lower < t < axis.upper
+        rise = -stand.slope * axis.slope(t) / zeta if known else np.nan
         found = Point(t, zeta, rise if np.isfinite(rise) else np.nan, stand)
         if np.isfinite(zeta):
-            if not stand.converged:
-                self.unfinished += 1
             insort(self.points, found)
             self._notice()
         return found
@@ -189,8 +196,9 @@ class Path:
         if edge is not None:
             return self._edge(edge, near, c)
         move = near.stand.tangent * (c - near.stand.c)
-        reach = np.abs(near.stand.q).max(initial=1.0)
-        start = near.stand.q + (move if np.abs(move).max(initial=0.0) < 10.0 * reach else 0.0)
+        # no coordinate is moved by more than its own size: beyond that the tangent says nothing
+        too_far = (np.abs(move) / np.maximum(np.abs(near.stand.q), 0.1)).max(initial=0.0)
+        start = near.stand.q + move / max(1.0, too_far)
         found = self._climb.run(axis.level, start, c)
         return found if np.isfinite(found.loglik) else self._climb.run(axis.level, near.stand.q, c)
 
@@ -207,7 +215,7 @@ class Path:
         """Whether ζ falls anywhere between the points known."""
         zetas = [p.zeta for p in self.points]
         self.turns = self.turns or any(b < a - 1e-5 for a, b in pairwise(zetas))
-        self.turns = self.turns or any(p.slope < -1e-4 * (abs(p.zeta) + 1e-3) / self.axis.size for p in self.points)
+        self.turns = self.turns or any(p.slope < -1e-4 * (abs(p.zeta) + 1e-3) / self._size for p in self.points)
 
     # ---- ends -----------------------------------------------------------------------------------------------
 
@@ -234,21 +242,24 @@ class Path:
         if outer is None and abs(inner.zeta) < 0.3 * z:  # a point half way: where the next guess comes from
             half = self._clipped(self._guess(sign, 0.5 * z, inner, None), inner.t, bound)
             inner, outer = self._sorted(sign, z, inner, None, self.point(half, inner))
+        slow, before = 0, INF  # steps in which the bracket was not halved
         for _ in range(_MOST):
             if inner.t == bound:
                 return End(bound, "edge", inner.zeta)
-            if outer is None and abs(inner.t - axis.estimate) > _FAR * axis.size:
+            if outer is None and abs(inner.t - axis.estimate) > _FAR * self._large:
                 return End(sign * INF, "open", inner.zeta)
             if outer is not None and self._closed(inner, outer):
                 return (
                     End(inner.t, "limit", inner.zeta) if np.isinf(outer.zeta) else End(outer.t, "crossed", outer.zeta)
                 )
-            t = self._next(sign, z, inner, outer, bound)
+            width = INF if outer is None else abs(outer.t - inner.t)
+            slow, before = (slow + 1, before) if width > 0.5 * before else (0, width)
+            t = 0.5 * (inner.t + outer.t) if outer and slow > 2 else self._next(sign, z, inner, outer, bound)
             found = self.point(t, inner if outer is None or np.isinf(outer.zeta) else self._nearer(t, inner, outer))
             if abs(abs(found.zeta) - z) < ENOUGH * max(1.0, z):
-                return End(found.t + self._rest(sign, z, found), "crossed", found.zeta)
+                return End(found.t + self._rest(sign, z, found), "crossed", found.zeta, found.stand.converged)
             inner, outer = self._sorted(sign, z, inner, outer, found)
-        return End(inner.t, "crossed" if outer is not None else "open", inner.zeta)
+        return End(inner.t, "crossed" if outer is not None else "open", inner.zeta, False)
 
     def _bracket(self, sign: int, z: float) -> tuple[Point, Point | None]:
         """The outermost known point before the crossing, and the first one beyond it."""
@@ -268,7 +279,7 @@ class Path:
         return inner, new
 
     def _closed(self, inner: Point, outer: Point) -> bool:
-        return abs(outer.t - inner.t) <= _NEAR * max(self.axis.size * 1e-3, abs(inner.t))
+        return abs(outer.t - inner.t) <= _NEAR * max(self._size * 1e-3, abs(inner.t))
 
     @staticmethod
     def _nearer(t: float, inner: Point, outer: Point) -> Point:
@@ -296,23 +307,23 @@ class Path:
         down, bend = abs(stand.slope) if np.isfinite(stand.slope) else 0.0, max(stand.bend, 0.0)
         bend = bend if np.isfinite(bend) else 0.0
         if down == 0.0 and bend == 0.0:
-            return inner.t + sign * axis.size
+            return inner.t + sign * self._size
         root = down + np.sqrt(down**2 + bend * z**2)
         t = axis.outside(stand.c + sign * z**2 / root)
-        return t if np.isfinite(t) and sign * (t - inner.t) > 0 else inner.t + sign * axis.size
+        return t if np.isfinite(t) and sign * (t - inner.t) > 0 else inner.t + sign * self._size
 
     def _next(self, sign: int, z: float, inner: Point, outer: Point | None, bound: float) -> float:
         width = abs(inner.t - self.axis.estimate)
         if outer is None:
             before = self._neighbour(sign, inner)
             t = self._guess(sign, z, inner, before)
-            least = max(0.02 * width, 1e-3 * self.axis.size)
-            most = max(4.0 * width, 4.0 * self.axis.size) if inner.zeta != 0.0 else INF
+            least = max(0.02 * width, 1e-3 * self._size)
+            most = max(4.0 * width, 4.0 * self._size) if inner.zeta != 0.0 else INF
             step = min(max(sign * (t - inner.t), least), most)
             return self._clipped(inner.t + sign * step, inner.t, bound)
         low, high = sorted((inner.t, outer.t))
         middle = 0.5 * (low + high)
-        if np.isinf(outer.zeta):
+        if abs(outer.zeta) > 5.0 * z:  # too far to interpolate
             t = self._guess(sign, z, inner, None)
             return t if low + 0.01 * (high - low) < t < high - 0.01 * (high - low) else middle
         for t in self._between(sign, z, inner, outer):

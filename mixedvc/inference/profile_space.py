@@ -8,7 +8,7 @@ first two.  Unlike the faces on which a fit moves
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..estimators.charts import BoxChart, Chart, EigenChart, FixedChart, box_chart, unmoved
+from ..estimators.charts import BoxChart, Chart, EigenChart, FixedChart, SdChart, box_chart, unmoved
 from ..estimators.newton import chart_parameters, scale_parameters
 from ..estimators.start import Units
+from ..linalg import dense as la
 from ..structures.base import Structure
 from .parameters import par_slices
 
@@ -38,46 +39,50 @@ def _entries(order: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]
 
 @dataclass(frozen=True)
 class TriangleChart:
-    """Σ = B Bᵀ, B (k×k, k > 1) lower triangular in the row order `order`, of full rank or not.
+    """Σ = M Mᵀ on the user's scale, M = T B, B (k×k, k > 1) lower triangular in the row order `order`.
 
-    q are its entries, row by row, but for the second row (s sin φ, s cos φ), whose coordinates are s and φ.
+    q are the entries of B, row by row, but for the second row (s sin φ, s cos φ), whose coordinates are s and φ.
+    T is lower triangular in that order too: the first effect is the first coordinate times T₀₀.  With `signed` the
+    first two standard deviations are not negative, so that sin φ keeps the sign of the correlation.
     """
 
     structure: Structure
     q: Float
     order: tuple[int, ...]
+    T: Float
+    signed: bool = False
 
     @property
     def lower(self) -> Float:
-        return np.full(len(self.q), -INF)
+        out = np.full(len(self.q), -INF)
+        if self.signed:
+            out[:2] = 0.0
+        return out
 
     @property
     def upper(self) -> Float:
         return np.full(len(self.q), INF)
 
-    def _flat(self, q: Float) -> Float:
-        """Entries of B."""
-        out = q.copy()
-        out[1], out[2] = q[1] * np.sin(q[2]), q[1] * np.cos(q[2])
-        return out
-
-    def _B(self, q: Float) -> Float:
+    def _M(self, q: Float) -> Float:
         k = len(self.order)
+        flat = q.copy()
+        flat[1], flat[2] = q[1] * np.sin(q[2]), q[1] * np.cos(q[2])
         B = np.zeros((k, k))
-        B[_entries(self.order)] = self._flat(q)
-        return B
+        B[_entries(self.order)] = flat
+        return self.T @ B
 
     def sigma(self, q: Float) -> Float:
-        B = self._B(q)
-        return B @ B.T
+        M = self._M(q)
+        return M @ M.T
 
     @cached_property
     def _jacobian(self) -> Float:
         """∂θ/∂(entries of B)."""
-        (r, c), B = _entries(self.order), self._B(self.q)
+        (r, c), M, T = _entries(self.order), self._M(self.q), self.T
         first, second = np.array(self.structure.pairs).T
-        J = (r[:, None] == first) * B[second[None, :], c[:, None]]
-        return J + (r[:, None] == second) * B[first[None, :], c[:, None]]
+        J = T[first[None, :], r[:, None]] * M[second[None, :], c[:, None]]
+        J += T[second[None, :], r[:, None]] * M[first[None, :], c[:, None]]
+        return J
 
     @cached_property
     def _turn(self) -> Float:
@@ -91,10 +96,8 @@ class TriangleChart:
         return J
 
     def curvature(self, score: Float) -> Float:
-        (r, c), k = _entries(self.order), len(self.order)
-        S = np.zeros((k, k))
-        for value, (a, b) in zip(score, self.structure.pairs, strict=True):
-            S[a, b] = S[b, a] = value if a == b else 0.5 * value
+        r, c = _entries(self.order)
+        S = self.T.T @ self._matrix(score) @ self.T
         C = 2.0 * S[np.ix_(r, r)] * (c[:, None] == c)
         C[1:3] = self._turn @ C[1:3]
         C[:, 1:3] = C[:, 1:3] @ self._turn.T
@@ -106,37 +109,82 @@ class TriangleChart:
         C[2, 2] -= s * (along @ [np.sin(phi), np.cos(phi)])
         return C
 
+    def reopened(self, score: Float) -> Iterator[Float]:
+        """Coordinates with the first two effects, of zero variance, opened along ∂ℓ/∂Σ's largest eigenvector.
+
+        Where both roots are zero, the second derivatives do not hold the angle between them.
+        """
+        first = np.ix_(self.order[:2], self.order[:2])
+        values, vectors = la.small_eigh((self.T.T @ self._matrix(score) @ self.T)[first])
+        if values[-1] <= 0.0:
+            return
+        v = vectors[:, -1]
+        for size in (0.5, 0.15, 0.05, 0.015):
+            q = self.q.copy()
+            q[:3] = size * abs(v[0]), size * abs(v[1]), np.pi / 2 * (1.0 if v[0] * v[1] >= 0 else -1.0)
+            yield q
+
+    def _matrix(self, score: Float) -> Float:
+        """S with dℓ = ⟨S, dΣ⟩ from ∂ℓ/∂θ: an off-diagonal θ moves two entries."""
+        k = len(self.order)
+        S = np.zeros((k, k))
+        for value, (a, b) in zip(score, self.structure.pairs, strict=True):
+            S[a, b] = S[b, a] = value if a == b else 0.5 * value
+        return S
+
     def moved(self, q: Float) -> TriangleChart:
-        return TriangleChart(self.structure, q, self.order)
+        return TriangleChart(self.structure, q, self.order, self.T, self.signed)
 
 
-def triangle_chart(structure: Structure, Sigma: Float, first: tuple[int, ...] = ()) -> TriangleChart:
-    """The chart at Σ with the effects `first` at the top of the order, the others by decreasing variance."""
-    by_size = np.argsort(-np.diagonal(Sigma), kind="stable")
+def triangle_chart(
+    structure: Structure, Sigma: Float, scale: Float, first: tuple[int, ...] = (), together: Float | None = None
+) -> TriangleChart:
+    """The chart at Σ (user's scale) with the effects `first` at the top of the order, the others by decreasing size.
+
+    Parameters
+    ----------
+    scale : (k,)
+        A natural standard deviation of each effect.
+    together : (k, k), optional
+        Correlations of the effects' values over the rows: the coordinates then belong to combinations of effects that
+        are orthogonal there.  An intercept and a slope on years are next to collinear, and only so told apart.
+    """
+    relative = np.diagonal(Sigma) / scale**2
+    by_size = np.argsort(-relative, kind="stable")
     order = (*first, *(int(a) for a in by_size if a not in first))
-    B = _triangle(Sigma[np.ix_(order, order)])
+    at = np.ix_(order, order)
+    T = np.diag(scale[list(order)])
+    if together is not None:
+        T = T @ _orthogonal(together[at])
+    half = la.solve_triangular(T, Sigma[at])
+    B = _triangle(la.solve_triangular(T, half.T))
     q = B[np.tril_indices(len(B))]
     s = float(np.hypot(q[1], q[2]))
     q[1], q[2] = s, (np.arctan2(q[1], abs(q[2])) if s > 0 else 0.0)
-    return TriangleChart(structure, q, order)
+    whole = np.zeros_like(T)
+    whole[at] = T
+    return TriangleChart(structure, q, order, whole)
+
+
+def _orthogonal(G: Float) -> Float:
+    """C lower triangular with CᵀGC = I for the correlations G of some effects; I where they are collinear."""
+    try:
+        L = la.cholesky(np.ascontiguousarray(G[::-1, ::-1]))
+    except la.NotPositiveDefinite:
+        return np.eye(len(G))
+    R = L[::-1, ::-1].T  # lower triangular, G = RᵀR
+    return la.solve_triangular(R, np.eye(len(G))) if np.diagonal(L).min() > 1e-7 else np.eye(len(G))
 
 
 def _triangle(Sigma: Float) -> Float:
     """Lower triangular B with B Bᵀ = Σ for a positive semi-definite Σ; columns of pivots that are rounding are zero."""
-    B, left = np.zeros_like(Sigma), Sigma.copy()
-    least = 1e-14 * np.maximum(np.diagonal(Sigma), 1e-300)
+    B, left = np.zeros_like(Sigma), 0.5 * (Sigma + Sigma.T)
+    least = 1e-13 * max(float(np.diagonal(Sigma).max()), 1e-300)
     for j in range(len(Sigma)):
-        if left[j, j] > least[j]:
+        if left[j, j] > least:
             B[j:, j] = left[j:, j] / np.sqrt(left[j, j])
-            left -= np.outer(B[:, j], B[:, j])
+            left = left - np.outer(B[:, j], B[:, j])
     return B
-
-
-def free_chart(structure: Any, Sigma: Float, par: Float) -> Chart:
-    """The chart of a term about which nothing is asked, at scaled Σ and structure parameters."""
-    if structure.name == "us" and structure.k > 1:
-        return triangle_chart(structure, Sigma)
-    return box_chart(structure, par)
 
 
 @dataclass(frozen=True)
@@ -175,13 +223,22 @@ class Space:
         return _stretches([len(chart.structure.pairs) for chart in self.charts])
 
     @cached_property
+    def _factor(self) -> Float:
+        """(m,) θ on the user's scale = factor · the charts' θ."""
+        out = self.units.factor.copy()
+        for chart, at in zip(self.charts, self._theta_slices, strict=True):
+            if isinstance(chart, TriangleChart):
+                out[at] = 1.0
+        return out
+
+    @cached_property
     def _pairs(self) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         return [tuple(np.array(chart.structure.pairs).T) for chart in self.charts]
 
     def theta(self, q: Float) -> Float:
         """Linear parameters on the user's scale."""
         parts = zip(self.charts, self.slices, self._pairs, strict=True)
-        return self.units.factor * np.concatenate([chart.sigma(q[of])[pair] for chart, of, pair in parts])
+        return self._factor * np.concatenate([chart.sigma(q[of])[pair] for chart, of, pair in parts])
 
     def at(self, q: Float) -> list[Chart]:
         """The charts at q."""
@@ -189,15 +246,15 @@ class Space:
 
     def jacobian(self, charts: Sequence[Chart]) -> Float:
         """(len(q), m) ∂θ/∂q on the user's scale."""
-        J = np.zeros((len(self.q), len(self.units.factor)))
+        J = np.zeros((len(self.q), len(self._factor)))
         for chart, of, at in zip(charts, self.slices, self._theta_slices, strict=True):
             J[of, at] = chart.jacobian()
-        return J * self.units.factor
+        return J * self._factor
 
     def curvature(self, charts: Sequence[Chart], score: Float) -> Float:
         """(len(q), len(q)) Σ_j score_j ∇²θ_j, `score` on the user's scale."""
         C = np.zeros((len(self.q),) * 2)
-        scaled = score * self.units.factor
+        scaled = score * self._factor
         for chart, of, at in zip(charts, self.slices, self._theta_slices, strict=True):
             C[of, of] = chart.curvature(scaled[at])
         return C
@@ -205,13 +262,39 @@ class Space:
     def par(self, q: Float) -> Float:
         """Structure parameters on the user's scale."""
         out = []
-        for i, (chart, of) in enumerate(zip(self.at(q), self.slices, strict=True)):
-            Sigma = up(self.units, i, chart.sigma(q[of]))
+        for i, chart in enumerate(self.at(q)):
+            Sigma = self.sigma(i, q)
             if chart.structure.linear:
                 out.append(Sigma[self._pairs[i]])
             else:
                 out.append(chart_parameters(chart, self.units, i, Sigma)[0])
         return np.concatenate(out)
+
+    def sigma(self, term: int, q: Float) -> Float:
+        """Σ of a term on the user's scale."""
+        chart = self.charts[term]
+        Sigma = chart.sigma(q[self.slices[term]])
+        return Sigma if isinstance(chart, TriangleChart) else up(self.units, term, Sigma)
+
+    def triangle(self, term: int, first: tuple[int, ...] = (), *, orthogonal: bool = True) -> TriangleChart:
+        """The chart of an unstructured term where it stands, with the effects `first` at the top."""
+        return triangle_of(self.spec, self.units, term, self.sigma(term, self.q), first, orthogonal=orthogonal)
+
+    def reopened(self, q: Float, score: Float, held: int | None) -> Iterator[Float]:
+        """Coordinates with effects opened whose zero variance the criterion's first two derivatives may not see.
+
+        Parameters
+        ----------
+        held : int or None
+            A coordinate that may not move: its chart stays as it is.
+        """
+        for chart, of, at in zip(self.at(q), self.slices, self._theta_slices, strict=True):
+            if held is not None and of.start <= held < of.stop:
+                continue
+            for part in _reopened(chart, score[at]):
+                x = q.copy()
+                x[of] = part
+                yield x
 
     def with_chart(self, term: int, chart: Chart) -> Space:
         """The same space with another chart of one term."""
@@ -229,11 +312,29 @@ class Space:
         """The same space, starting at q."""
         return Space(self.spec, self.units, tuple(self.at(q)))
 
-    def scaled(self, term: int) -> tuple[Float, Float]:
-        """Scaled Σ and structure parameters of a term at the start."""
-        chart = self.charts[term]
-        of = par_slices(self.spec)[term]
-        return chart.sigma(chart.q), _scaled(chart.structure, self.par(self.q)[of], self.units, term)
+    def scaled(self, term: int) -> Float:
+        """Scaled structure parameters of a term at the start."""
+        return _scaled(self.charts[term].structure, self.par(self.q)[par_slices(self.spec)[term]], self.units, term)
+
+
+def triangle_of(
+    spec: ModelSpec, units: Units, term: int, Sigma: Float, first: tuple[int, ...] = (), *, orthogonal: bool = True
+) -> TriangleChart:
+    """The triangle of a term at Σ (user's scale)."""
+    t = spec.all_terms[term]
+    scale = np.sqrt(units.variance) / units.sizes[term]
+    if not orthogonal:
+        return triangle_chart(t.structure, Sigma, scale, first)
+    G = t.basis.T @ t.basis
+    size = np.sqrt(np.maximum(np.diagonal(G), 1e-300))
+    return triangle_chart(t.structure, Sigma, scale, first, G / np.outer(size, size))
+
+
+def _reopened(chart: Any, score: Float) -> Iterator[Float]:
+    if isinstance(chart, SdChart):
+        yield from (other.q for other in chart.reopened())
+    elif isinstance(chart, TriangleChart) and max(abs(chart.q[0]), abs(chart.q[1])) < 1e-6:
+        yield from chart.reopened(score)
 
 
 def space_at(spec: ModelSpec, units: Units, theta: Float, par: Float, fixed: NDArray[np.bool_]) -> Space:
@@ -245,8 +346,10 @@ def space_at(spec: ModelSpec, units: Units, theta: Float, par: Float, fixed: NDA
         scaled = _scaled(structure, par[of], units, i)
         if fixed[of].any():
             charts.append(FixedChart(structure, scaled))
+        elif structure.name == "us" and structure.k > 1:
+            charts.append(triangle_of(spec, units, i, sigmas[i]))
         else:
-            charts.append(free_chart(structure, down(units, i, sigmas[i]), scaled))
+            charts.append(box_chart(structure, scaled))
     return Space(spec, units, tuple(charts))
 
 
@@ -254,12 +357,6 @@ def up(units: Units, term: int, Sigma: Float) -> Float:
     """Scaled Σ → the user's: every effect in its own unit, and no other mixing, so that an effect is a coordinate."""
     d = 1.0 / units.sizes[term]
     return units.variance * d[:, None] * Sigma * d
-
-
-def down(units: Units, term: int, Sigma: Float) -> Float:
-    """The user's Σ → scaled."""
-    d = units.sizes[term]
-    return Sigma * d[:, None] * d / units.variance
 
 
 def _scaled(structure: Any, par: Float, units: Units, term: int) -> Float:

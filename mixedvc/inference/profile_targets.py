@@ -206,7 +206,7 @@ def _named(spec: ModelSpec, name: Any, moves: Callable[[Target], bool]) -> list[
     known = _everything(spec)
     own = [t for t in known if t.name == name]
     if not own:
-        own = [t for t in known if t.kind not in ("share", "fixed", "sd") and t.group == name]  # a term: all it has
+        own = [t for t in variance_targets(spec) if t.group == name]  # a term: all it has
     if not own:
         names = ", ".join(repr(t.name) for t in known)
         raise OptionError(

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..errors import ConvergenceWarning, NotProvided, OptionError, warn
 from ..inference.intervals import check_level, normal_quantile
 from ..inference.parameters import Parameter, parameters
-from ..inference.profile import Profiler
+from ..inference.profile import Profiler as Profiler
 from ..inference.profile_path import End, Path
 from ..inference.profile_targets import Target, fixed_targets, select
-from ..likelihood import choose
+from ..likelihood.choose import choose
 from ..progress import Progress
 
 if TYPE_CHECKING:
@@ -124,13 +124,17 @@ class Profile:
         return pd.DataFrame(rows, columns=["parameter", "kind", "value", "zeta"])
 
     def curve(self, name: str, n: int = 101) -> tuple[Float, Float]:
-        """(value, ζ) of one parameter on a fine grid of ζ between its outermost points, by cubics with known slopes."""
+        """(value, ζ) of one parameter on a grid of ζ a little wider than its interval, by cubics with known slopes.
+
+        It ends at the outermost point known, where a profile does not reach that far.
+        """
         target = self._target(name)
         path = self.profiler.path(target, self.reml)
         finite = [p.zeta for p in path.points if np.isfinite(p.zeta)]
         if len(finite) < 2:
             return np.empty(0), np.empty(0)
-        zeta = np.linspace(min(finite), max(finite), n)
+        reach = 1.25 * normal_quantile(self.level)
+        zeta = np.linspace(max(min(finite), -reach), min(max(finite), reach), n)
         return np.asarray(target.value(path.curve(zeta)), dtype=np.float64), zeta
 
     def _target(self, name: str) -> Target:
@@ -195,8 +199,8 @@ def _note(target: Target, path: Path, lower: End, upper: End) -> str:
             said.append(f"no values beyond the {side} limit")
     if path.turns:
         said.append("profile is not monotone: values inside may be rejected, or values outside not")
-    if path.unfinished:
-        said.append("some points did not converge")
+    if not (lower.converged and upper.converged):
+        said.append("did not converge")
     return "; ".join(said)
 
 
