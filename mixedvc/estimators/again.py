@@ -30,7 +30,7 @@ from .start import Units
 
 Float = NDArray[np.float64]
 Refit = Callable[[], PointEstimate]
-TOLERANCE = 1e-10  # decrement at which a refit ends: θ̂ to about 1e-5 of its standard error
+TOLERANCE = 1e-9  # decrement at which a refit ends: θ̂ to about 3e-5 of its standard error
 FLOOR = 0.01  # of the response's variance: where a start at or below zero begins
 
 

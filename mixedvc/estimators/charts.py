@@ -238,12 +238,9 @@ class FaceChart:
         return B @ B.T
 
     def jacobian(self) -> Float:
-        rows, columns = self.entries
-        J = np.zeros((len(rows), len(self.structure.pairs)))
-        for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
-            for j, (a, b) in enumerate(self.structure.pairs):
-                J[i, j] = (row == a) * self.B[b, column] + (row == b) * self.B[a, column]
-        return J
+        rows, columns = (index[:, None] for index in self.entries)
+        a, b = np.array(self.structure.pairs).T
+        return (rows == a) * self.B[b, columns] + (rows == b) * self.B[a, columns]
 
     def curvature(self, score: Float) -> Float:
         S = _score_matrix(score, self.structure.pairs, len(self.B))
@@ -306,8 +303,7 @@ def face_at(
     root = vectors[:, k - rank :] * np.sqrt(np.maximum(values[k - rank :], 0.0))
     order = _pivots(root) if order is None else order
     # rotate the root so that it is lower trapezoidal in the pivot order (its gauge freedom is gone)
-    R = la.qr(root[order[:rank]].T)[1] if rank else np.zeros((0, 0))
-    Q = la.qr(root[order[:rank]].T)[0] if rank else np.zeros((0, 0))
+    Q, R = la.small_qr(root[order[:rank]].T) if rank else (np.zeros((0, 0)), np.zeros((0, 0)))
     B = root @ Q if rank else np.zeros((k, 0))
     if rank < k:  # zero is zero: an effect of next to no variance on this face has none
         B = np.where((B**2).sum(axis=1, keepdims=True) < _ZERO, 0.0, B)

@@ -39,6 +39,7 @@ class Point:
     information: Float  # average or expected
     observed: Float | None = None  # in the charts' coordinates, where that information crawls
     least: Float | None = None  # lower bounds on the diagonal of the expected information
+    model: tuple[Float, Float, Float] | None = None  # gradient and Hessians in the charts' coordinates, once made
 
 
 @dataclass
@@ -121,7 +122,12 @@ class Ascent:
     # ---- one step -------------------------------------------------------------------------------------------
 
     def model(self, at: Point) -> tuple[Float, Float, Float]:
-        """Gradient, Hessian with and without the curvature of the charts, over all coordinates."""
+        """Gradient, Hessian without and with the curvature of the charts, over all coordinates; kept with the point."""
+        if at.model is None:
+            at.model = self._model(at)
+        return at.model
+
+    def _model(self, at: Point) -> tuple[Float, Float, Float]:
         J = _block_diagonal([chart.jacobian() for chart in at.charts])
         plain = J @ at.information @ J.T
         scores = np.split(at.score, np.cumsum([len(c.structure.pairs) for c in at.charts])[:-1])

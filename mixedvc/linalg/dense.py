@@ -115,6 +115,12 @@ def qr(A: Float) -> tuple[Float, Float]:
     return sl.qr(A, mode="economic", check_finite=False)
 
 
+def small_qr(A: Float) -> tuple[Float, Float]:
+    """Q and R of a small matrix, without the checks that take longer than the factorisation."""
+    Q, R = np.linalg.qr(A)
+    return Q, R
+
+
 def lstsq(A: Float, b: Float) -> Float:
     """Least-squares solution of A x = b, minimum norm where A lacks full rank."""
     return sl.lstsq(A, b, check_finite=False)[0]
