@@ -11,6 +11,7 @@ import mixedvc as mv
 from mixedvc.errors import DataError, FormulaError, MixedVCWarning, NotProvided, OptionError
 from mixedvc.porting import lme4
 from mixedvc.porting.formulas import read, updated
+from mixedvc.porting.intervals import ordered_parameters
 from mixedvc.porting.lme4 import *  # noqa: F403
 from mixedvc.porting.lme4 import (
     AIC,
@@ -329,10 +330,10 @@ def test_bootmer_hands_models_to_the_function(m):
         bootMer(m, fixef, nsim=5, type="none")
 
 
-def test_profiles_are_those_of_the_ml_criterion(m, sleepstudy):
-    ml = lmer(SLOPES, sleepstudy, REML=False)
-    np.testing.assert_allclose(confint(m), confint(ml), rtol=1e-5)
-    assert set(profile(m).conf_int()["criterion"]) == {"ML"}
+def test_profiles_are_those_of_the_ml_criterion():
+    reml, ml = (lmer("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"), REML=how) for how in (True, False))
+    np.testing.assert_allclose(confint(reml), confint(ml), rtol=1e-5)
+    assert set(profile(reml).conf_int()["criterion"]) == {"ML"}
 
 
 def test_effects_are_told_apart_by_ranova_and_tidy(m, sleepstudy):
@@ -381,6 +382,9 @@ def test_structures_have_the_parameters_that_they_have(sleepstudy):
         label = "(0 + phase | Subject)"
         smaller = mv.fit("Reaction ~ Days", d)
         np.testing.assert_allclose(ranova(s).loc[label, "LRT"], 2 * (s.fit.llf - smaller.llf), **COMPONENT)
+    free = lmer("Reaction ~ Days + (0 + phase | Subject)", d)  # .sig01 … are in the order of theta
+    rows, columns = free.blocks[0].entries
+    assert [(p.b, p.a) for p in ordered_parameters(free)[:-1]] == list(zip(rows, columns, strict=True))
     compound = lmer("Reaction ~ Days + cs(0 + phase | Subject)", d)
     intervals = confint(compound)
     centre = [*compound.blocks[0].sd, compound.blocks[0].correlation[1, 0], compound.sigma]

@@ -6,6 +6,8 @@ import re
 import warnings
 from pathlib import Path
 
+import pytest
+
 from .sessions import closeness, lines, said
 
 PAGE = Path(__file__).resolve().parents[2] / "vignettes" / "coming_from_lme4.py"
@@ -37,6 +39,7 @@ def test_the_r_output_on_the_page_is_stored_output():
         assert out in stored[r], r
 
 
+@pytest.mark.slow
 def test_every_cell_below_a_line_of_r_prints_what_r_printed():
     space, expected, compared = {"__name__": "page"}, [], 0
     for kind, text in cells():
