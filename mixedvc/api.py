@@ -54,7 +54,10 @@ def model(
     weights, offset : str or array (n,), optional
         Prior weights (residual variance σ²/weight), a known part of the mean; a column's name or an array.
     residual : str, optional
-        Structure of the residual; ``"us"`` (one variance) for one response.
+        Structure of the residual, one variance by default: ``"diag(0 + f | rows)"`` is a variance for each level of f,
+        ``"ar1(1 | g)"`` and ``"ar1(0 + time | g)"`` serial correlation within g, ``"cs(1 | g)"`` one correlation,
+        ``"us(0 + time | g)"`` any covariance; ``hom=False`` and ``"diag(0 + f | rows) * ar1(1 | g)"`` combine them.
+        See `mixedvc.design.bind.bind`.
     missing : "omit" | "exclude" | "fail"
         Rows with missing values are left out; "exclude" keeps their places (NaN) in fitted values and residuals.
     contrasts : mapping, optional

@@ -38,6 +38,12 @@ def model_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--weights", metavar="COLUMN", help="prior weights: residual variance σ²/weight")
     model.add_argument("--offset", metavar="COLUMN", help="a known part of the mean")
     model.add_argument(
+        "--residual",
+        metavar="STRUCTURE",
+        help="of the residual: 'diag(0 + f | rows)' for a variance per level of f, 'ar1(1 | g)' or 'ar1(0 + time | g)' "
+        "for serial correlation, 'cs(1 | g)', 'us(0 + time | g)'",
+    )
+    model.add_argument(
         "--missing",
         choices=("omit", "exclude", "fail"),
         default="omit",
@@ -70,6 +76,7 @@ def bound(arguments: argparse.Namespace) -> Any:
         cov=_covariances(arguments) or None,
         weights=arguments.weights,
         offset=arguments.offset,
+        residual=arguments.residual,
         missing=arguments.missing,
         contrasts=pairs(arguments.contrasts, "--contrasts") or None,
     )

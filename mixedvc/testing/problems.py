@@ -298,18 +298,21 @@ def two_samples() -> Problem:
     return TwoSamples("two_samples", formula, one, cov, "w", None, None, second, ("person", "person"), "A")
 
 
-def _series(seed: int, variance: float, rho: float, sds: tuple[float, float] = (1.0, 1.0)) -> pd.DataFrame:
-    """Ten persons of two sexes at some of five times, shuffled: a random intercept, serial errors, weights."""
+def _series(
+    seed: int, variance: float, rho: float, sds: tuple[float, float] = (1.0, 1.0), times: int = 5
+) -> pd.DataFrame:
+    """Ten persons of two sexes at some of the times, shuffled: a random intercept, serial errors, weights."""
     rng = np.random.default_rng(seed)
-    person, t = np.repeat(np.arange(10), 5), np.tile(np.arange(5), 10)
-    R = rho ** np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
-    e = (rng.standard_normal((10, 5)) @ np.linalg.cholesky(R).T).ravel()
-    w = rng.uniform(0.5, 2.0, 50)
+    n = 10 * times
+    person, t = np.repeat(np.arange(10), times), np.tile(np.arange(times), 10)
+    R = rho ** np.abs(np.subtract.outer(np.arange(times), np.arange(times)))
+    e = (rng.standard_normal((10, times)) @ np.linalg.cholesky(R).T).ravel()
+    w = rng.uniform(0.5, 2.0, n)
     sex = np.array(["f", "m"], dtype=object)[person % 2]
     sd = np.where(sex == "f", *sds)
     y = 1.0 + 0.3 * t + np.sqrt(variance) * rng.standard_normal(10)[person] + sd * e / np.sqrt(w)
     data = simulate._frame({"y": y, "t": t, "sex": sex, "id": [f"p{i}" for i in person], "w": w})
-    kept = np.sort(rng.permutation(50)[:42])
+    kept = np.sort(rng.permutation(n)[: (5 * n) // 6])
     return data.iloc[rng.permutation(kept)].reset_index(drop=True)
 
 
@@ -330,14 +333,14 @@ def residual_autoregressive() -> Problem:
 @_problem
 def residual_by_sex() -> Problem:
     """Serial errors in the order of the rows with a variance for each sex, and no random effect."""
-    data = _series(33, 0.0, 0.5, (0.7, 1.5))
+    data = _series(33, 0.0, 0.5, (0.7, 1.5), times=4)
     return Problem("residual_by_sex", "y ~ t + sex", data, {}, residual="diag(0 + sex | rows) * ar1(1 | id)")
 
 
 @_problem
 def residual_exchangeable() -> Problem:
     """One correlation between the rows of a person, a variance at each time, and a crossed random effect."""
-    data = _series(34, 0.8, 0.0).assign(site=lambda d: [f"s{i % 4}" for i in range(len(d))])
+    data = _series(34, 0.8, 0.0, times=3).assign(site=lambda d: [f"s{i % 4}" for i in range(len(d))])
     return Problem("residual_exchangeable", "y ~ 1 + (1 | site)", data, {}, residual="cs(0 + t | id, hom=False)")
 
 

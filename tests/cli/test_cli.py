@@ -57,6 +57,18 @@ def test_a_csv_file_gives_the_same_fit_as_the_data_set(capsys, sleep, tmp_path):
     np.testing.assert_allclose(json.loads(out)["fit"]["loglik"], sleep.llf, **OBJECTIVE)
 
 
+def test_the_residual_has_the_structure_asked_for(capsys):
+    want = mv.fit("distance ~ age * Sex + (1 | Subject)", mv.load_data("orthodont"), residual="diag(0 + Sex | rows)")
+    argv = ["fit", "distance ~ age * Sex + (1 | Subject)", "orthodont", "--residual", "diag(0 + Sex | rows)"]
+    code, out, err = run(capsys, *argv)
+    assert (code, err) == (0, "")
+    assert out.strip() == str(want.summary()).strip()
+    code, _, err = run(capsys, *argv[:-1], "ar1(Sex | Subject)")
+    assert code != 0
+    assert "write 0 + Sex left of the bar" in err
+    assert "^^^" in err
+
+
 def test_json_holds_every_number_unrounded(capsys, sleep, tmp_path):
     assert run(capsys, "fit", SLOPES, "sleepstudy", "--quiet", "--json", tmp_path / "o.json") == (0, "", "")
     got = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))
