@@ -20,7 +20,7 @@ from ..errors import FormulaError, OptionError
 Float = NDArray[np.float64]
 MAX_LENGTH, MAX_NESTING = 10_000, 60
 _NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_WORD = re.compile(r"[^\W\d][\w.]*|`[^`]*`")
+_WORD = re.compile(r"(?:`[^`]*`|[^\W\d][\w.]*)(?:\[[^\]]*\]|:(?:`[^`]*`|[\w.]+))*")
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ class Text:
         rest = self.source[self.at :]
         for name in self.by_length:
             for spelled in (name, f"`{name}`"):
-                if rest.startswith(spelled) and not (_goes_on(spelled) and _goes_on(rest[len(spelled) :][:1], True)):
+                if rest.startswith(spelled) and not _goes_on(spelled, rest[len(spelled) :][:1]):
                     self.at += len(spelled)
                     return name
         return None
@@ -275,8 +275,7 @@ class Text:
             return Linear(np.zeros(self.reader.p), float(found.group()))
         word = _WORD.match(self.source, self.at)
         if word is not None:
-            stop = self.source.find("]", word.end()) + 1 if self.source[word.end() : word.end() + 1] == "[" else 0
-            self.reader.unknown(self.source[self.at : stop or word.end()].strip("`"))
+            self.reader.unknown(word.group().strip("`"))
         self.fail("a coefficient or a number is needed here")
 
     def take(self, text: str) -> bool:
@@ -295,10 +294,10 @@ class Text:
         raise FormulaError(message, self.source, self.at if start is None else start, stop)
 
 
-def _goes_on(text: str, first: bool = False) -> bool:
-    """Whether a word would go on over the end (or the beginning) of `text`."""
-    end = text[:1] if first else text[-1:]
-    return bool(end) and (end.isalnum() or end in "_.")
+def _goes_on(name: str, following: str) -> bool:
+    """Whether what follows belongs to the name: a word's letters, an interaction, a level in brackets."""
+    in_word = bool(name) and (name[-1].isalnum() or name[-1] in "_.")
+    return following in (":", "[") or (in_word and (following.isalnum() or following in ("_", ".")))
 
 
 def named_rows(given: Mapping[str, Any], count: int) -> tuple[Float, tuple[str, ...]]:

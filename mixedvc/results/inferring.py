@@ -216,6 +216,17 @@ class Inferring:
         ------
         NotProvided
             A model that was not made from a formula.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("distance ~ age * Sex + (1 | Subject)", mv.load_data("orthodont"))
+        >>> fit.anova(df="kenward-roger").frame[["NumDF", "DenDF", "F value"]].round(2)
+                 NumDF   DenDF  F value
+        term
+        age          1   79.00   108.36
+        Sex          1  103.99     0.45
+        age:Sex      1   79.00     6.30
         """
         from .anova import anova
 
@@ -250,6 +261,14 @@ class Inferring:
         Returns
         -------
         Contrasts: ``.frame`` (contrast, estimate, se, df, t, p, lower, upper), ``.f_test()``.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
+        >>> fit.contrast("Days = 10").frame[["estimate", "se", "df", "p"]].round(3)
+           estimate     se    df      p
+        0    10.467  1.546  17.0  0.766
         """
         from .contrasts import contrast
 
@@ -290,6 +309,19 @@ class Inferring:
         Returns
         -------
         MarginalMeans: ``.frame``, ``.contrast("pairwise")``, ``.plot()``.  Means that are not estimable are NaN.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("distance ~ age * Sex + (1 | Subject)", mv.load_data("orthodont"))
+        >>> means = fit.emmeans("Sex", at={"age": 14})
+        >>> means.frame.round(2)
+              Sex  estimate    se     df  lower  upper
+        0    Male     27.32  0.54  37.14  26.23  28.41
+        1  Female     24.09  0.65  37.14  22.77  25.40
+        >>> means.contrast("pairwise").frame[["contrast", "estimate", "se"]].round(3)
+                contrast  estimate     se
+        0  Male - Female     3.236  0.844
         """
         from .emmeans import emmeans
 
@@ -314,6 +346,13 @@ class Inferring:
         ------
         OptionError
             Clusters that depend on each other: crossed terms, or relatives in several.
+
+        Examples
+        --------
+        >>> import mixedvc as mv
+        >>> fit = mv.fit("distance ~ age * Sex + (1 | Subject)", mv.load_data("orthodont"))
+        >>> fit.cov_robust("Subject").bse.round(3).to_dict()
+        {'Intercept': 1.21, 'age': 0.102, 'Sex[T.Female]': 1.429, 'age:Sex[T.Female]': 0.121}
         """
         from .robust import cov_robust
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from mixedvc.errors import OptionError
-from mixedvc.inference.df import satterthwaite
+from mixedvc.inference.df import mean_matched, satterthwaite
 from mixedvc.testing import assemble
 from tests.inference import cases
 from tests.reference.load import input_or_skip, matrix, reference
@@ -91,3 +91,16 @@ def test_degrees_of_freedom_by_name():
     assert fit.df_fixed("normal") == [np.inf]
     with pytest.raises(OptionError, match="df='exact' is not one of 'satterthwaite', 'kenward-roger', 'residual', '"):
         fit.summary(df="exact")
+
+
+def test_the_mean_of_squared_t_is_matched_by_f():
+    nu = np.array([5.0, 8.0, 30.0])
+    mean = np.mean(nu / (nu - 2))
+    m = mean_matched(nu)
+    assert_allclose(m / (m - 2), mean, **OBJECTIVE)
+    assert mean_matched(np.array([7.0, 7.0])) == 7.0
+    assert mean_matched(np.array([2.0, 9.0])) == mean_matched(np.array([1.1, 9.0])) == 2.0  # no mean
+    assert mean_matched(np.array([np.inf, np.inf])) == np.inf
+    half = mean_matched(np.array([6.0, np.inf]))
+    assert_allclose(half / (half - 2), (1.5 + 1) / 2, **OBJECTIVE)
+    assert np.isnan(mean_matched(np.array([np.nan, 3.0])))

@@ -95,6 +95,13 @@ def test_dictionaries_lists_and_frames():
     assert read({"both": np.eye(8)[:2]}).labels == ("both[1]", "both[2]")
 
 
+def test_a_level_that_is_not_there_is_named_whole():
+    with pytest.raises(OptionError, match=r"no coefficient is called 'f\[T.a c\]:x'; did you mean 'f\[T.a b\]:x'"):
+        read("x + f[T.a c]:x = 0")
+    with pytest.raises(OptionError, match=r"no coefficient is called 'x:f\[T.a b\]'"):
+        read("x:f[T.a b] = 0")
+
+
 def test_right_hand_sides_are_given_once():
     assert_array_equal(read(np.eye(8)[:2], [1, 2]).rhs, [1, 2])
     assert_array_equal(read(["x", "x.y"], 5).rhs, [5, 5])

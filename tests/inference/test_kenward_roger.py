@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 import mixedvc as mv
 from mixedvc.errors import BoundaryWarning, NotProvided
 from mixedvc.inference.kenward_roger import kenward_roger, matched
+from mixedvc.inference.parameters import jacobian
 from mixedvc.likelihood import choose
 from mixedvc.results.fixed_tests import fixed_tests
 from mixedvc.structures.patterned import CompoundSymmetry
@@ -271,6 +272,24 @@ def test_a_component_held_fixed_leaves_the_information():
     want = BruteKenwardRoger(spec, (0.9, 0.4, 1.1), free=[0, 2])
     assert_allclose(got.cov, want.PhiA, **OBJECTIVE)
     assert not got.theta_cov[1].any()
+
+
+def test_a_correlation_at_its_edge_leaves_the_information_of_a_curved_structure():
+    g, t = np.repeat(np.arange(7), 4), np.tile(np.arange(4), 7)
+    term = assemble.term("g", g.astype(str).astype(object), basis=np.eye(4)[t], structure="ar1")
+    spec = assemble.spec(np.sin(np.arange(28.0)), np.column_stack([np.ones(28), t]), [term])
+    free = cases.by_likelihood(spec, (1.3, 0.6, 0.5)).kenward_roger
+    edge = cases.by_likelihood(spec, (1.3, 0.6, 0.5), at_bound=[False, True, False]).kenward_roger
+    J = jacobian(spec, np.array([1.3, 0.6, 0.5]))
+    moves = J[:, [0, 2]]
+    information = Brute(spec).at(edge_theta(spec)).expected_information
+    want = moves @ np.linalg.inv(moves.T @ information @ moves) @ moves.T
+    assert_allclose(edge.theta_cov, want, rtol=1e-7, atol=1e-10)
+    assert np.abs(free.theta_cov - edge.theta_cov).max() > 1e-3
+
+
+def edge_theta(spec):
+    return spec.theta([spec.terms[0].structure.build(np.array([1.3, 0.6])), np.array([[0.5]])])
 
 
 def test_other_methods_are_refused_with_the_remedy():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from scipy import stats
 
 import mixedvc as mv
 from mixedvc.errors import NotProvided, OptionError, RankWarning
@@ -231,6 +232,8 @@ def test_contrasts_with_right_hand_sides_test_the_difference():
     repeated = fit.contrast(["Days = 10", "2*Days = 20", "Intercept = 250"], df="normal").f_test()
     assert repeated.df_num == 2
     assert_allclose(repeated.statistic, F, **OBJECTIVE)
+    assert_allclose(repeated.pvalue, stats.chi2.sf(2 * F, 2), **OBJECTIVE)
+    assert_allclose(got.f_test().pvalue, stats.f.sf(F, 2, 178), **OBJECTIVE)
     with pytest.raises(OptionError, match="contradict each other"):
         fit.contrast(["Days = 10", "2*Days = 21"]).f_test()
     with pytest.raises(OptionError, match="zero equals something else"):
