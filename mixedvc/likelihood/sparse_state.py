@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import Term
+from ..errors import MixedVCError
 from ..linalg import dense as la
 from ..linalg.dense import NotPositiveDefinite
 from .gaussian import levels_matmat
@@ -23,6 +24,7 @@ from .sparse_equations import Equations
 Float = NDArray[np.float64]
 FLOOR = 1e-13  # least eigenvalue of Σ, in units in which it moves V by that part of the residual variance
 _NEGATIVE = 1e-9  # relative size of a negative eigenvalue that is not rounding
+MOST_ROWS = 20_000  # rows up to which a solve for each is thought worth it
 _CHUNK = 4_000_000  # numbers in one slab of columns
 
 
@@ -98,6 +100,11 @@ class SparseState:
         return total
 
     def cross_traces(self) -> Float:
+        if self.rows.n > MOST_ROWS:
+            raise MixedVCError(
+                f"tr(V_jPV_k) of {self.rows.n:,} rows (the M step of method='pxem') takes one sparse solve a row and "
+                "component: use method='reml', 'ml', 'em' or 'mm', which reach the same optimum without it"
+            )
         m = len(self.theta)
         total = np.zeros((m, m))
         for U in self._columns():

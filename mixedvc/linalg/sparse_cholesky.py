@@ -109,8 +109,7 @@ class SparseCholesky:
     @cached_property
     def _steps(self) -> list[tuple[Level, sp.csc_array, sp.csr_array]]:
         """Levels with their entries below the diagonal, both ways; made at the first solve."""
-        found = ((level, level.matrix(self._work)) for level in self.analysis._levels)
-        return [(level, below, below.T) for level, below in found if below is not None]
+        return [(level, *level.matrices(self._work)) for level in self.analysis._levels if len(level.off)]
 
     @cached_property
     def _roots(self) -> Float:

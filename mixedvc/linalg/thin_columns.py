@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -95,12 +97,19 @@ class Level:
         total[self.diagonal] = d
         inverse[self.low : self.high] = total
 
-    def matrix(self, work: Float) -> sp.csc_array | None:
-        """Entries below the diagonal, rows `touched` by the level's columns; None where there are none."""
-        if not len(self.off):
-            return None
+    @cached_property
+    def _patterns(self) -> tuple[sp.csc_array, sp.csr_array]:
         shape = (len(self.touched), self.last - self.first)
-        return sp.csc_array((work[self.low : self.high][self.off], self.indices, self.pointers), shape=shape)
+        below = sp.csc_array((np.empty(len(self.off)), self.indices, self.pointers), shape=shape)
+        return below, below.T
+
+    def matrices(self, work: Float) -> tuple[sp.csc_array, sp.csr_array]:
+        """Entries below the diagonal (rows `touched` by the level's columns), and the transposed matrix."""
+        values = work[self.low : self.high][self.off]
+        found = tuple(copy(pattern) for pattern in self._patterns)  # shallow: scipy's checks are made once
+        for matrix in found:
+            matrix.data = values
+        return found
 
     def forward(self, below: sp.csc_array, x: Float) -> None:
         """One step of L⁻¹x, in place."""

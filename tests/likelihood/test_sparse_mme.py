@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import mixedvc as mv
 from mixedvc.design.bind import bind
 from mixedvc.inference import blup
-from mixedvc.likelihood import choose, likelihoods, rank_choices, sparse_mme, sparse_moments
+from mixedvc.likelihood import choose, likelihoods, rank_choices, sparse_mme, sparse_moments, sparse_state
 from mixedvc.likelihood.differences import observed_by_differences
 from mixedvc.linalg.dense import NotPositiveDefinite
 from mixedvc.testing import assemble, problems, thetas
@@ -318,6 +318,14 @@ def test_two_large_crossed_factors_need_no_dense_matrix():
     probes = rng.choice([-1.0, 1.0], (n, 40))
     guess = [float(np.sum(at.project(probes) * (T.Z() @ (T.Z().T @ probes))) / 40) for T in terms]
     np.testing.assert_allclose(at.trace[:2], guess, rtol=0.05)
+
+
+def test_one_solve_a_row_is_refused_where_rows_are_many(animals, monkeypatch):
+    data, cov = animals
+    at = likelihoods.get("sparse")(bind("y ~ x + (1|id:A) + (1|herd)", data, cov=cov)).at(np.array([0.3, 0.4, 1.0]))
+    monkeypatch.setattr(sparse_state, "MOST_ROWS", 35)
+    with pytest.raises(mv.errors.MixedVCError, match=r"36 rows \(the M step of method='pxem'\).*use method='reml'"):
+        _ = at.cross_trace
 
 
 def test_other_kernels_are_left_to_other_likelihoods():
