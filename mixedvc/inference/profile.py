@@ -183,7 +183,7 @@ class Machine:
     def _share_axis(self, target: Target) -> Axis:
         assert target.w is not None and target.d is not None
         level = Fraction(target.w, target.d)
-        lower, upper = (0.0, 1.0) if target.terms[0] is not None else (-INF, INF)
+        lower, upper = (-INF if target.terms[0] is None else 0.0), (INF if target.terms[1] is None else 1.0)
         return Axis(
             self.space,
             self._at,

@@ -39,7 +39,7 @@ class Target:
     d : (m,), optional
         Denominator of a share.
     terms : tuple of two tuples of int, or None
-        Terms that are zero where a share is 0, and where it is 1.
+        Terms that are zero where a share is 0, and where it is 1; None where it may go beyond.
     function : callable, optional
         Of the mapping from `Parameter.name` to value.
     """
@@ -104,7 +104,8 @@ def share_target(
     at = {t.name: i for i, t in enumerate(spec.all_terms)}
     gone: tuple[tuple[int, ...] | None, tuple[int, ...] | None] = (None, None)
     if all(one in at for one in (*top, *bottom)):
-        gone = (tuple(at[one] for one in top), tuple(at[one] for one in bottom if one not in top))
+        rest = tuple(at[one] for one in bottom if one not in top)
+        gone = (tuple(at[one] for one in top), rest if numerator in bottom else None)
     return Target(name or f"share({numerator})", "share", numerator, w=n, d=d, terms=gone)
 
 
@@ -172,7 +173,7 @@ def select(spec: ModelSpec, wanted: Any, fixed: NDArray[np.bool_]) -> list[Targe
     found: list[Target] = []
     for one in [wanted] if isinstance(wanted, str | Mapping) else list(_listed(wanted)):
         if isinstance(one, Mapping):
-            found += [_function_target(name, function) for name, function in one.items()]
+            found += [function_target(name, function) for name, function in one.items()]
         elif one in GROUPS:
             group = [t for t in _group(spec, one) if moves(t)]
             if not group:
@@ -196,7 +197,8 @@ def _listed(wanted: Any) -> Iterable[Any]:
     return wanted
 
 
-def _function_target(name: Any, function: Any) -> Target:
+def function_target(name: Any, function: Any) -> Target:
+    """A function of the variance parameters."""
     if not isinstance(name, str) or not callable(function):
         raise OptionError(f"parameters={{{name!r}: …}}: a name and a function of the variance parameters are needed")
     return Target(name, "function", name, function=function)

@@ -105,8 +105,8 @@ class Inferring:
             None: standard deviations, correlations and fixed effects, as lme4's ``profile``.  A group: "variances" (the
             rows of `varcomp`), "sd", "correlations", "covariances", "shares" (of the variance of an observation),
             "fixed", "all".  A name: ``"kin"``, ``"Subject[Days]"``, ``"sd(kin)"``, ``"share(kin)"``,
-            ``"corr(Subject[Intercept, Days])"``, a fixed effect.  A mapping from names to functions of the variance parameters, which get
-            them as a mapping: ``{"ratio": lambda v: v["kin"] / v["Residual"]}``.  Or a list of these.
+            ``"corr(Subject[Intercept, Days])"``, a fixed effect.  A mapping from names to functions of the variance
+            parameters, which get them as a mapping: ``{"ratio": lambda v: v["kin"] / v["Residual"]}``.  Or a list.
         level : float
             Of the intervals to find; others can be asked for later.
         progress : bool, optional

@@ -26,7 +26,7 @@ from . import bootstrap, frames, support
 from .features import effects_frame as features_frame
 from .fixed_tests import fixed_tests
 from .inferring import Inferring
-from .profile import correlation_limits, fixed_limits, variance_limits
+from .profile import correlation_limits, fixed_limits, function_target, variance_limits
 from .reporting import Reporting
 
 if TYPE_CHECKING:
@@ -261,8 +261,9 @@ class PointResults(Reporting, Inferring):
         *,
         scale: str = "variance",
         level: float = 0.95,
+        interval: str = "logit",
     ) -> ratios.Ratio:
-        """Share of a term's variance, with delta-method SE and logit interval; the denominator is named in it.
+        """Share of a term's variance, with delta-method SE and interval; the denominator is named in it.
 
         Parameters
         ----------
@@ -272,19 +273,26 @@ class PointResults(Reporting, Inferring):
             Terms added up below the line; all terms and ``"Residual"`` by default.
         scale : str
             "variance": σ² as they are.  "pve": each kernel counted with its (centred) average diagonal, as GEMMA does.
+        interval : str
+            "logit" (delta method) or "profile" (likelihood).
         """
-        return support.heritability(self, term, denominator, scale, intervals.check_level(level))
+        return support.heritability(self, term, denominator, scale, intervals.check_level(level), interval)
 
     def derived(
-        self, function: Callable[[Mapping[str, float]], float], *, name: str = "", level: float = 0.95
+        self,
+        function: Callable[[Mapping[str, float]], float],
+        *,
+        name: str = "",
+        level: float = 0.95,
+        interval: str = "wald",
     ) -> ratios.Ratio:
-        """Any smooth function of the variance parameters (by name), with delta-method SE and Wald interval.
+        """Any smooth function of the variance parameters (by name), delta-method SE, "wald" or "profile" interval.
 
         Names are those of `cov_varcomp`: ``fit.derived(lambda v: v["kin"] / v["Residual"])``.
         """
-        cov = self.covariance(None)
-        level = intervals.check_level(level)
-        return ratios.delta(function, parameters(self.spec), self.estimate.par, cov.par, level=level, name=name)
+        cov, level = self.covariance(None), intervals.check_level(level)
+        made = ratios.delta(function, parameters(self.spec), self.estimate.par, cov.par, level=level, name=name)
+        return support.with_interval(self, made, interval, "wald", lambda: function_target(made.name, function))
 
     @cached_property
     def random_effects(self) -> dict[str, pd.DataFrame]:

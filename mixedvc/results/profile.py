@@ -14,7 +14,10 @@ from ..inference.intervals import check_level, normal_quantile
 from ..inference.parameters import Parameter, parameters
 from ..inference.profile import Profiler as Profiler
 from ..inference.profile_path import End, Path
-from ..inference.profile_targets import Target, fixed_targets, select
+from ..inference.profile_targets import Target as Target
+from ..inference.profile_targets import fixed_targets, select
+from ..inference.profile_targets import function_target as function_target
+from ..inference.profile_targets import share_target as share_target
 from ..likelihood.choose import choose
 from ..progress import Progress
 
@@ -278,6 +281,15 @@ def variance_limits(fit: PointResults, level: float) -> tuple[Float, Float]:
             j = rows.index(target.parameter)
             lower[j], upper[j] = low, high
     return lower, upper
+
+
+def target_limits(fit: PointResults, target: Target, level: float) -> tuple[float, float]:
+    """Limits of one target, on the criterion that was fitted."""
+    check_profiled(fit)
+    if target.kind == "share" and fit.estimate.fixed.all():
+        return np.nan, np.nan
+    lower, upper = fit.profiler.ends(target, normal_quantile(level))
+    return float(lower.t), float(upper.t)
 
 
 def fixed_limits(fit: PointResults, level: float) -> tuple[Float, Float]:

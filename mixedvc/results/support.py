@@ -20,6 +20,7 @@ from ..inference.predict import Rows, match_levels, prediction_variance
 from ..inference.se import ParameterCovariance
 from .features import new_features
 from .frames import sd_column
+from .profile import Target, share_target, target_limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +146,12 @@ def correlation(fit: PointResults, p: Parameter, level: float) -> tuple[float, f
 
 
 def heritability(
-    fit: PointResults, term: str | None, denominator: Sequence[str] | None, scale: str, level: float
+    fit: PointResults,
+    term: str | None,
+    denominator: Sequence[str] | None,
+    scale: str,
+    level: float,
+    interval: str = "logit",
 ) -> ratios.Ratio:
     """Share of `term`; its SE is NaN where the term cannot move.
 
@@ -159,7 +165,18 @@ def heritability(
         ratios.share(spec, at, cov.theta, name, denominator, scale=scale, level=level, estimable=moves)
         for at in ([theta] if sampling is None else [theta, linear_parameters(spec, sampling.centre)])
     ]
-    return replace(made[-1], estimate=made[0].estimate)
+    found = replace(made[-1], estimate=made[0].estimate)
+    return with_interval(fit, found, interval, "logit", lambda: share_target(spec, name, denominator, scale))
+
+
+def with_interval(
+    fit: PointResults, made: ratios.Ratio, interval: str, own: str, target: Callable[[], Target]
+) -> ratios.Ratio:
+    """A ratio with the interval asked for: its `own` kind, or the profile likelihood of a target."""
+    if intervals.check_method(interval, (own, "profile")) == own:
+        return made
+    lower, upper = target_limits(fit, target(), made.level)
+    return replace(made, lower=lower, upper=upper, interval="profile-likelihood")
 
 
 def only_kernel(spec: ModelSpec) -> str:

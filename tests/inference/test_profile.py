@@ -281,6 +281,21 @@ def test_functions_of_one_quantity_have_the_same_interval():
     assert_allclose(1 - rest[::-1], share, **COMPONENT)
 
 
+def test_heritabilities_and_functions_take_profile_intervals():
+    fit = quietly("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"))
+    low, high = fit.profile("share(Batch)").conf_int().loc["share(Batch)", ["lower", "upper"]]
+    whole = fit.heritability("Batch", interval="profile")
+    assert_allclose([whole.lower, whole.upper], [low, high], **IDENTITY)
+    assert "95 % profile-likelihood interval" in str(whole)
+    odds = fit.heritability("Batch", ["Residual"], interval="profile")  # not below one: no share
+    assert_allclose([odds.lower, odds.upper], [low / (1 - low), high / (1 - high)], **COMPONENT)
+    ratio = fit.derived(lambda v: v["Batch"] / v["Residual"], interval="profile")
+    assert_allclose([ratio.lower, ratio.upper], [odds.lower, odds.upper], **COMPONENT)
+    assert_allclose(ratio.se, fit.derived(lambda v: v["Batch"] / v["Residual"]).se, **IDENTITY)
+    with pytest.raises(OptionError, match="method='bca' is not one of 'logit', 'profile'"):
+        fit.heritability("Batch", interval="bca")
+
+
 def test_a_function_that_ends_where_a_variance_is_zero_has_its_own_limit():
     fit = quietly("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff2"))
     row = fit.profile({"ratio": lambda v: v["Batch"] / v["Residual"]}).conf_int().loc["ratio"]
