@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
 from . import thetas, transform
-from .brute import Brute, BruteEvaluation
+from .brute import Brute, BruteEvaluation, design_matrix
 from .compare import BRUTE_FORCE, DERIVATIVE, close, z_scores
 
 Float = NDArray[np.float64]
@@ -82,6 +82,7 @@ def compare_evaluations(got: Any, want: BruteEvaluation, where: str, *, rtol: fl
     difference = _in_units(want.quad, units) + _in_units(want.trace, units)
     close(got.score, want.score, f"{where}: score", rtol=rtol, scale=difference)
     _compare_informations(got, want, where, units, rtol)
+    _compare_residual(got, want, where, rtol)
     _compare_effects(got, want, where, rtol)
 
 
@@ -101,6 +102,28 @@ def _compare_informations(got: Any, want: BruteEvaluation, where: str, units: Fl
     largest = np.abs(want.beta_cov_gradient / np.outer(error, error) / units[:, None, None]).max(initial=0.0)
     size = largest * units[:, None, None] * np.outer(error, error)
     close(got.beta_cov_gradient, want.beta_cov_gradient, f"{where}: beta_cov_gradient", rtol=rtol, scale=size)
+
+
+def _compare_residual(got: Any, want: BruteEvaluation, where: str, rtol: float) -> None:
+    """What a residual of correlated rows asks of an evaluation beyond the sums that θ has."""
+    spec = want.model.spec
+    if not spec.correlated_residual:
+        return
+    term = spec.residual
+    Z = [design_matrix(term, a) for a in range(term.k)]
+    traces = np.array([[np.sum((want.T @ one) * two) for two in Z] for one in Z])
+    close(got.residual_traces, traces, f"{where}: residual_traces", rtol=rtol, scale=np.abs(traces).max())
+    D = np.random.default_rng(2).standard_normal((2, len(want.theta))) * want.theta
+    for kind in ("average", "expected", "observed"):
+        along = D @ getattr(want, f"{kind}_information") @ D.T
+        size = np.outer(*(2 * [np.sqrt(np.abs(np.diagonal(D @ want.expected_information @ D.T)))]))
+        close(
+            got.information_along(kind, D),
+            along,
+            f"{where}: {kind} information along directions",
+            rtol=10 * rtol,
+            scale=size,
+        )
 
 
 def _compare_effects(got: Any, want: BruteEvaluation, where: str, rtol: float) -> None:
