@@ -16,14 +16,14 @@ from ..design.bind import bind
 from ..design.expressions import Categories, Evaluator
 from ..design.frames import column_names, frame_of
 from ..design.random import column_reader
-from ..errors import DataError, MixedVCWarning, OptionError
+from ..errors import CovarianceError, DataError, MixedVCWarning, OptionError
 from ..formula.parse import parse
 from ..io.covariance_files import with_files
 from ..results.point import PointResults
 from . import formulas
 from .mermod import Call, LmerMod, need_model
 from .rdeparse import deparse1
-from .rexpr import parse_one
+from .rexpr import RSyntaxError, parse_one
 
 MISSING = {"na.omit": "omit", "na.exclude": "exclude", "na.fail": "fail"}
 NOT_HERE = {
@@ -117,15 +117,20 @@ def fit_core(arguments: Mapping[str, Any], core: str) -> PointResults:
     """mixedvc's fit of a formula in its own spelling, with the other arguments of `lmer`."""
     cov = with_files(core, arguments["data"], _covariances(arguments["relmat"], arguments["pedigree"]))
     data, weights, offset, formula = _rows(arguments, core)
-    spec = bind(
-        formula,
-        data,
-        cov={name: A for name, A in cov.items() if name in formula} or None,
-        weights=weights,
-        offset=offset,
-        missing=MISSING[arguments["na_action"]],
-        contrasts=arguments["contrasts"],
-    )
+    try:
+        spec = bind(
+            formula,
+            data,
+            cov={name: A for name, A in cov.items() if name in formula} or None,
+            weights=weights,
+            offset=offset,
+            missing=MISSING[arguments["na_action"]],
+            contrasts=arguments["contrasts"],
+        )
+    except CovarianceError as error:
+        if formulas.RELMAT not in str(error):
+            raise
+        raise CovarianceError(str(error).replace(f"cov['{formulas.RELMAT}", "relmat['")) from None
     fit: PointResults = spec.fit("reml" if arguments["REML"] else "ml")
     return fit
 
@@ -250,7 +255,12 @@ def _call(arguments: Mapping[str, Any]) -> Call:
 def _spelt(value: Any) -> str | None:
     if value is None:
         return None
-    return deparse1(parse_one(value)) if isinstance(value, str) else name_of(value) or "…"
+    if not isinstance(value, str):
+        return name_of(value) or "…"
+    try:
+        return deparse1(parse_one(value))
+    except RSyntaxError:  # a column whose name is no R expression
+        return value
 
 
 def name_of(value: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from .rexpr import Node, parse_one
+from .rexpr import Node, RSyntaxError, parse_one
 from .rnumbers import common
 
 CUTOFF = 60
@@ -55,7 +55,10 @@ def formula_lines(text: str) -> list[str]:
     >>> formula_lines("y~x*z+(1|g)")
     ['y ~ x * z + (1 | g)']
     """
-    return deparse(parse_one(text))
+    try:
+        return deparse(parse_one(text))
+    except RSyntaxError:  # something of mixedvc's own grammar
+        return [text]
 
 
 def name_text(name: str) -> str:

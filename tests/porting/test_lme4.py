@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import mixedvc as mv
-from mixedvc.errors import DataError, FormulaError, MixedVCWarning, NotProvided, OptionError
+from mixedvc.errors import CovarianceError, DataError, FormulaError, MixedVCWarning, NotProvided, OptionError
 from mixedvc.porting import lme4
 from mixedvc.porting.formulas import read, updated
 from mixedvc.porting.intervals import ordered_parameters
@@ -204,6 +204,14 @@ def test_a_relationship_matrix_reaches_the_fit(related):
     assert update(m, ". ~ . - x").spec.terms[0].cov_name == "relmat_id"
     with pytest.raises(OptionError, match="relmat= and pedigree= both name 'id'"):
         lmer("y ~ x + (1 | id)", d, relmat={"id": K}, pedigree={"id": ped})
+
+
+def test_text_that_r_would_refuse_is_printed_as_it_is(sleepstudy):
+    d = sleepstudy.assign(**{"my w": 1.0 + sleepstudy.Days})
+    m = lmer("Reaction ~ factor(Days, levels=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) + (1 | Subject)", d, weights="my w")
+    assert "Weights: my w" in str(m) and "factor(Days, levels=[0, 1, 2" in str(m)
+    with pytest.raises(CovarianceError, match=r"relmat\['Subject'\] has no labels"):
+        lmer(SLOPES, d, relmat={"Subject": np.eye(18)})
 
 
 def test_weights_offset_and_subset_may_be_columns_expressions_or_numbers(sleepstudy):
