@@ -283,3 +283,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 from pedigrees import PEDIGREES  # noqa: E402  (it asks this module for Problem)
 
 PROBLEMS |= PEDIGREES
+
+from grouped import GROUPED  # noqa: E402
+
+PROBLEMS |= GROUPED

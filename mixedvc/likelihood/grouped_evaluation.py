@@ -6,6 +6,7 @@ cancellation); everything else is done on levels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +21,7 @@ from .grouped_state import GroupedState
 from .rows import Rows
 
 Float = NDArray[np.float64]
+COLUMNS = 16_000_000  # numbers in the columns that are worked on at a time
 
 
 class GroupedEvaluation:
@@ -195,16 +197,28 @@ class GroupedEvaluation:
 
     @cached_property
     def expected_information(self) -> Float:
-        m, p = len(self.theta), self.rows.p
-        require_pairs(self.state, p)
+        require_pairs(self.state)
         total = by_identity(pair_traces(self.state), self._plain, self._working, float(self.rows.n))
-        if self.reml and p:
-            W = self._patterned(self._ZVQ).reshape(-1, (m - 1) * p)
-            E = self._inner(W, self._ZVQ, self._HVH[-1])[0].reshape(m, p, m, p)
-            CE = np.einsum("pq,jqkp->jk", self._C, E, optimize=True)
+        if self.reml and self.rows.p:
             CH = np.einsum("pq,jqr->jpr", self._C, self._HVH)
+            CE = self._over_fixed(lambda *F: self._inner(*F)[0])
             total = total - 2.0 * CE + np.einsum("jpr,krp->jk", CH, CH)
         return self._turned.information(0.25 * (total + total.T))
+
+    def _over_fixed(self, inner: Callable[[Float, Float, Float], Float]) -> Float:
+        """(m, m) Σ_c F_jcᵀ(·)F_kc with F_j = V_jV⁻¹Q C^½, a few columns c at a time."""
+        m, layout = len(self.theta), self.state.layout
+        half = la.cholesky(self._C)
+        B, FF = self._ZVQ @ half, half.T @ self._HVH[-1] @ half
+        total = np.zeros((m, m))
+        step = max(1, COLUMNS // (layout.size * m))
+        for start in range(0, self.rows.p, step):
+            some = slice(start, start + step)
+            W = self._patterned(B[:, some]).reshape(layout.size, -1)
+            found = inner(W, B[:, some], FF[some, some])
+            c = len(found) // m
+            total += np.einsum("jckc->jk", found.reshape(m, c, m, c))
+        return total
 
     @cached_property
     def observed_information(self) -> Float:
@@ -212,16 +226,14 @@ class GroupedEvaluation:
 
     @cached_property
     def cross_trace(self) -> Float:
-        m, p = len(self.theta), self.rows.p
-        require_pairs(self.state, p)
+        require_pairs(self.state)
+        m = len(self.theta)
         total = np.empty((m, m))
         total[:-1, :-1] = cross_traces(self.state)
         total[-1, :-1] = total[:-1, -1] = self._plain
         total[-1, -1] = (self.rows.n - self._plain @ self._working[:-1]) / self.state.sigma2
-        if self.reml and p:
-            W = self._patterned(self._ZVQ).reshape(-1, (m - 1) * p)
-            F = self._gram_of(W, self._ZVQ, self._HVH[-1]).reshape(m, p, m, p)
-            total = total - np.einsum("pq,jqkp->jk", self._C, F, optimize=True)
+        if self.reml and self.rows.p:
+            total = total - self._over_fixed(self._gram_of)
         return self._turned.information(0.5 * (total + total.T))
 
     @cached_property
@@ -300,14 +312,13 @@ class GroupedEvaluation:
         return beta, us
 
 
-def require_pairs(state: GroupedState, p: int) -> None:
+def require_pairs(state: GroupedState) -> None:
     """Refuse traces of products where the matrices they need would not fit."""
     layout = state.layout
     largest = max((stack.index.size * stack.index.shape[1] for stack in layout.storage.stacks), default=0)
     first = sum(f == 0 for f, _, _ in parameters(state))
-    columns = layout.size * p * len(state.theta)
     require(
-        8 * (largest * (4 + 3 * first) + 4 * columns),
+        8 * (largest * (4 + 3 * first) + 4 * COLUMNS),
         f"the expected information of {layout.size:,} random effects",
         "Use the average information (information='average').",
     )

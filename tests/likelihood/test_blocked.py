@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import mixedvc as mv
-from mixedvc.likelihood import choose, grouped_elimination, grouped_state, likelihoods
+from mixedvc.likelihood import choose, grouped_elimination, grouped_evaluation, grouped_state, likelihoods
 from mixedvc.linalg import component_stack
 from mixedvc.linalg.dense import NotPositiveDefinite
 from mixedvc.testing import assemble, thetas
@@ -175,6 +175,42 @@ def _slopes_score(at, shift):
     first = s[2] + shift * s[1] + shift**2 * s[0]
     second = s[5] + shift * s[4] + shift**2 * s[3]
     return np.array([first, second, s[6]])
+
+
+def test_rounding_of_a_singular_covariance_on_years_does_not_make_it_regular():
+    spec = _years(2000.0)
+    rng = np.random.default_rng(1)
+    for b in rng.standard_normal((20, 2)):
+        flat = _counted_from_zero(np.outer(b, b), 2000.0)
+        state = GROUPED(spec).at(spec.theta([flat, flat, np.eye(1)])).state
+        assert [int((np.abs(L) > 0).any(axis=0).sum()) for L in state.roots] == [1, 1]
+
+
+def test_large_variances_cost_no_digits():
+    rng = np.random.default_rng(2)
+    basis = np.column_stack([np.ones(300), rng.standard_normal(300)])
+    spec = assemble.spec(
+        rng.standard_normal(300), np.ones((300, 1)), [assemble.term("g", np.arange(300) % 3, basis=basis)]
+    )
+    Sigma = 1e6 * np.array([[1.0, 0.3], [0.3, 2.0]])
+    state = GROUPED(spec).at(spec.theta([Sigma, np.eye(1)])).state
+    inverse = state.layout.turned.inverses[0]
+    working = Sigma if inverse is None else inverse @ Sigma @ inverse.T
+    for level in range(3):
+        N = state.layout.own[0][:, :, level]
+        want = np.linalg.inv(working + np.linalg.inv(N))  # Z'V⁻¹Z = (Σ + σ²N⁻¹)⁻¹
+        np.testing.assert_allclose(state.alone[:, :, level], want, rtol=1e-9, atol=0)
+
+
+def test_many_fixed_effects_are_worked_on_a_few_at_a_time(monkeypatch):
+    spec = _spec(60, [assemble.term("g", np.arange(60) % 9), assemble.term("h", np.arange(60) % 4)], p=6)
+    theta = thetas.points(spec)["inside"]
+    whole = GROUPED(spec).at(theta)
+    want = whole.expected_information, whole.cross_trace
+    monkeypatch.setattr(grouped_evaluation, "COLUMNS", 13 * 3 * 4)
+    parts = GROUPED(spec).at(theta)
+    np.testing.assert_allclose(parts.expected_information, want[0], rtol=1e-11, atol=0)
+    np.testing.assert_allclose(parts.cross_trace, want[1], rtol=1e-11, atol=0)
 
 
 def test_what_is_not_a_covariance_is_refused():
