@@ -68,14 +68,15 @@ class Robust:
         """
         out = np.full(len(L), np.nan)
         for c, row in enumerate(L):
-            if not np.isfinite(row).all():
-                continue
-            v = self.bread @ row
-            own = np.einsum("p,ipq,q->i", v, self.meat, v)
-            U = np.einsum("p,ipq->iq", v, self.arms)
-            Omega = np.diag(own) - U @ self.bread @ U.T
-            square = float(np.sum(Omega**2))
-            out[c] = float(np.trace(Omega)) ** 2 / square if square > 0 else np.nan
+            if np.isfinite(row).all():
+                v = self.bread @ row
+                own = np.einsum("p,ipq,q->i", v, self.meat, v)
+                U = np.einsum("p,ipq->iq", v, self.arms)
+                UM = U @ self.bread
+                shared = np.einsum("iq,iq->i", UM, U)
+                cross = U.T @ UM
+                square = float(own @ own - 2.0 * (own @ shared) + np.sum(cross * cross.T))  # no m×m matrix is made
+                out[c] = float(np.sum(own - shared)) ** 2 / square if square > 0 else np.nan
         return out
 
     def joint(self, L: Float) -> tuple[float, float]:
@@ -100,15 +101,13 @@ class Robust:
             return float("nan")
         own = half @ own @ half.T
         H = np.einsum("ab,ibr->iar", half, H)
-        m = len(own)
-        variance = 0.0
-        for i in range(m):
-            cross = -np.einsum("ar,jbr->jab", H[i], H)  # covariance of the parts of clusters i and j
-            cross[i] += own[i]
-            diagonal = np.einsum("jaa->ja", cross)
-            # Var of Σ_i t_a^i t_b^i under normality, summed over a, b
-            variance += float(np.einsum("ja,jb->", diagonal, diagonal) + np.einsum("jab,jba->", cross, cross))
-        return c * (c + 1.0) / variance
+        # Σ_ab Σ_ij (B_aa,ij B_bb,ij + B_ab,ij B_ba,ij), B_ab,ij = 1[i=j] own_ab,i − H_ia·H_jb
+        G = np.einsum("iar,ibs->abrs", H, H)
+        shared = np.einsum("iar,ibr->iab", H, H)
+        diagonal, squares = np.einsum("iaa->ia", own), np.einsum("iaa->ia", shared)
+        first = np.einsum("ia,ib->", diagonal, diagonal - 2.0 * squares) + np.sum(G**2)
+        second = np.sum(own * (own - 2.0 * shared)) + np.einsum("abrs,absr->", G, G)
+        return float(c * (c + 1.0) / (first + second))
 
 
 def check_kind(kind: str) -> str:
@@ -188,6 +187,8 @@ def robust_covariance(spec: ModelSpec, evaluation: Evaluation, clusters: Cluster
         Independent of each other (see `independent_clusters`).
     """
     make = _adjusted if check_kind(kind) == "CR2" else _plain
+    need = f"the sandwich of {len(clusters):,} clusters and {spec.p} coefficients"
+    require(24 * len(clusters) * spec.p**2, need, "Larger clusters need less.")
     parts = [make(spec, evaluation, rows) for rows in _Solved(spec, evaluation).of(clusters)]
     scores, meat, arms = (np.stack(each) for each in zip(*parts, strict=True))
     M, m, n, p = evaluation.beta_cov, len(clusters), spec.n, spec.p
