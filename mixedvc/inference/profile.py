@@ -43,14 +43,15 @@ class Machine:
 
     Parameters
     ----------
+    spec : ModelSpec
+        With the response of the fit: the likelihood may have been set up for another one.
     likelihood : Likelihood
         REML or ML: its maximum is looked for from θ and `par`.
     fixed : (n_par,) bool
         Parameters held at given values.
     """
 
-    def __init__(self, likelihood: Likelihood, theta: Float, par: Float, fixed: NDArray[np.bool_]):
-        spec = likelihood.spec
+    def __init__(self, spec: ModelSpec, likelihood: Likelihood, theta: Float, par: Float, fixed: NDArray[np.bool_]):
         self.spec, self.likelihood, self._fixed = spec, likelihood, fixed
         self.units = units_of(spec, _variance(spec))
         self.information = "observed" if _cheap(spec, likelihood.name) else "average"
@@ -299,7 +300,7 @@ class Profiler:
         """The maximum of REML or ML, the fit's own or one climbed to from there."""
         if reml not in self._machines:
             e = self.estimate
-            self._machines[reml] = Machine(self.likelihood(reml), e.theta, e.par, e.fixed)
+            self._machines[reml] = Machine(self.spec, self.likelihood(reml), e.theta, e.par, e.fixed)
         return self._machines[reml]
 
     def path(self, target: Target, reml: bool | None = None) -> Path:

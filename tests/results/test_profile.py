@@ -173,6 +173,19 @@ def test_an_interruption_keeps_what_is_finished(reml, monkeypatch):
         reml.profile("sd(Residual)")
 
 
+def test_a_refit_has_its_own_profiles(ml):
+    rng = np.random.default_rng(2)
+    y = 1e3 * rng.standard_normal(180) + 5e3
+    data = mv.load_data("sleepstudy").assign(Reaction=y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedVCWarning)
+        again, fresh = ml.refit(y), mv.fit(SLOPES, data, method="ml")
+    columns = ["estimate", "lower", "upper"]
+    wanted = ["sd", "share(Subject)", "fixed"]
+    got, want = (f.profile(wanted).conf_int()[columns].astype(float) for f in (again, fresh))
+    assert_allclose(got, want, rtol=1e-5, atol=1e-3)
+
+
 def test_progress_counts_the_parameters(reml, monkeypatch):
     seen = []
 
