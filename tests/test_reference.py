@@ -15,7 +15,7 @@ from .reference import load
 from .reference.load import cases, input_or_skip, matrix, read_lower, reference, standardised_kernel
 from .tolerances import OBJECTIVE
 
-OURS = [c for c in cases() if c.split("/")[0] in {"lme4", "kinship", "openmx", "vcm", "rehe"}]
+OURS = [c for c in cases() if c.split("/")[0] in {"lme4", "kinship", "openmx", "vcm", "rehe", "fixed_effects"}]
 
 
 def test_there_are_numbers_of_every_package_promised():

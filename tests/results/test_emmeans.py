@@ -162,6 +162,11 @@ def test_offsets_are_part_of_means_and_leave_their_differences_alone():
         assert_allclose(means.contrast().frame["estimate"], plain.emmeans("A").contrast().frame["estimate"], rtol=1e-6)
     numbers = mv.fit("z ~ A + B + (1 | g)", data, offset=data["o"].to_numpy()).emmeans("A")
     assert_allclose(numbers.frame["estimate"], moved.emmeans("A").frame["estimate"], rtol=1e-8, atol=0)
+    holes = data.assign(z=data["z"].where(data.index > 1))  # rows that are left out do not count in the mean
+    with pytest.warns(mv.errors.DroppedRowsWarning):
+        numbers = mv.fit("z ~ A + B + (1 | g)", holes, offset=data["o"].to_numpy()).emmeans("A")
+        column = mv.fit("z ~ A + B + (1 | g)", holes, offset="o").emmeans("A")
+    assert_allclose(numbers.frame["estimate"], column.frame["estimate"], rtol=1e-8, atol=0)
 
 
 def test_a_variable_may_be_called_like_a_column_of_the_table():
