@@ -147,12 +147,12 @@ for kind in ("wald", "chi2", "profile"):
 # ## One of several variances
 #
 # Pastes: casks within batches. Each variance is tested beside the other. The law of the statistic then depends
-# on the other variance too; `exact` uses the law as if the other were known (Greven and others 2008), which is
-# good as long as the other term is not tiny, and says so in the table.
+# on the other variance too. By default the mixture is used; `exact` uses the law as if the other term were absent
+# (Greven and others 2008, RLRsim's `exactRLRT(m, mA, m0)`), an approximation, and says so in the table.
 
 # %%
 pastes = mv.fit("strength ~ 1 + (1 | batch / cask)", mv.load_data("pastes"))
-tested = pastes.test_varcomp(seed=1)
+tested = pastes.test_varcomp(method="exact", seed=1)
 print(tested[["statistic", "p_value", "mc_error"]].to_string())
 print(tested["method"].iloc[0])
 

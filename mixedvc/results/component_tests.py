@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..design.spec import ModelSpec
 from ..errors import BoundaryWarning, NotProvided, OptionError, warn
 from ..inference import fitstats, rlrt
 from ..inference.chibar import tail
@@ -104,9 +105,16 @@ def choose_method(fit: PointResults, h: Hypothesis) -> tuple[str, dict[str, str]
         why_not["exact"] = "it needs one residual variance that is estimated; use 'mixture' or 'boot'"
     if cone_of(h, spec) is None:
         why_not["mixture"] = f"the large-sample law for a {name} covariance is not known; use 'boot'"
-    large = "exact" not in why_not and rlrt.spectrum_size(h.alone(spec), h.alone(spec).terms[0]) > rlrt.AFFORDABLE
-    order = ["mixture", "boot"] if large else ["exact", "mixture", "boot"]
+    order = ["mixture", "boot"]
+    if "exact" not in why_not and not _beside_others(spec, h):  # beside others it approximates
+        alone = h.alone(spec)
+        order = ["exact", *order] if rlrt.spectrum_size(alone, alone.terms[0]) <= rlrt.AFFORDABLE else order
     return next(m for m in order if m not in why_not), why_not
+
+
+def _beside_others(spec: ModelSpec, h: Hypothesis) -> bool:
+    """Whether the model has other variances than the tested one and the residual's."""
+    return len(spec.terms) > 1 or spec.terms[h.term].k > 1
 
 
 def _exact(
@@ -117,7 +125,7 @@ def _exact(
     draws = rlrt.simulate(spectrum, nsim or SIMULATIONS, np.random.default_rng(seed))
     which = "restricted likelihood ratio" if fit.estimate.reml else "likelihood ratio"
     law = f"exact law of the {which}, {len(draws):,} simulations"
-    if len(fit.spec.terms) > 1 or fit.spec.terms[h.term].k > 1:
+    if _beside_others(fit.spec, h):
         absent = "as if the other components were absent (Greven et al. 2008)"
         law = f"law of the {which} {absent}, {len(draws):,} simulations"
     return (*rlrt.p_value(x, draws), law)

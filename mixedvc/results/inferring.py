@@ -165,8 +165,8 @@ class Inferring:
             of one effect, and the slopes of the others, one at a time.
         method : str
             "exact": the finite-sample law of the (restricted) likelihood ratio, simulated (Crainiceanu & Ruppert 2004);
-            for one variance.  Where there are other random terms, that of the model without them stands in for it
-            (Greven et al. 2008).
+            for one variance.  Where there are other random terms, the law of the model without them stands in for it
+            (Greven et al. 2008), which "auto" leaves alone.
             "mixture": the large-sample law: ½χ²₀ + ½χ²₁ for one variance, ½χ²_{k−1} + ½χ²_k for one of k correlated
             effects, and its generalisation (chi-bar-square, simulated) for several.
             "boot": parametric bootstrap: both models refitted to responses drawn from the smaller.

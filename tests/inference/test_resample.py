@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from mixedvc.covariance import Dense
 from mixedvc.errors import OptionError
-from mixedvc.inference.resample import inflation, resampler
+from mixedvc.inference.resample import _levels, inflation, resampler
 from mixedvc.testing import assemble
 from mixedvc.testing.brute import Brute
 from tests.inference import cases
@@ -98,6 +99,21 @@ def test_only_values_that_were_seen_are_resampled():
     possible = (fit.params.iloc[0] + u[:, None] + e).ravel()
     nearest = np.abs(draws.ravel()[:, None] - possible).min(axis=1)
     assert nearest.max() < 1e-9
+
+
+@pytest.mark.filterwarnings("ignore::mixedvc.errors.CovarianceWarning")
+def test_blups_are_centred_and_whitened_before_they_are_drawn():
+    rng = np.random.default_rng(8)
+    names = np.array([f"i{j:02d}" for j in range(40)], dtype=object)
+    size = np.linspace(0.5, 4.0, 40)
+    u = (5.0 + rng.standard_normal(40)) * size
+    diagonal = assemble.term("k", names, covariance=Dense(np.diag(size**2), list(names)))
+    draws = _levels(diagonal, np.eye(1) * 2.0, u[:, None])(rng, 4000)[:, 0]
+    assert_allclose(draws.std(axis=1), np.sqrt(2.0) * size, rtol=0.1, atol=0)
+    assert np.abs(draws.mean(axis=1) / size).max() < 0.15
+    plain = _levels(assemble.term("g", names), np.eye(1), u[:, None])(rng, 4000)[:, 0]
+    assert abs(plain.mean()) < 0.02
+    assert_allclose(plain.std(), 1.0, rtol=0.02, atol=0)
 
 
 def test_zero_variances_add_nothing():

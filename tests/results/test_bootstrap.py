@@ -81,6 +81,14 @@ def test_every_draw_is_a_refit(data, formula, method):
         assert_allclose(varied["share"], frame.share, rtol=1e-4, atol=1e-4)
 
 
+def test_fixed_effects_by_least_squares_are_so_in_every_refit(data):
+    fit = model(data, "y ~ x + (x | g)", "he", fixed="ols")
+    Y = plan_of(fit, "parametric", "new", 2, 5).responses(0)
+    draws = fit.bootstrap(nsim=2, seed=5).draws["fixed"]
+    for j in range(2):
+        assert_allclose(draws.loc[j], fit.refit(Y[:, j]).params, rtol=1e-9, atol=1e-12)
+
+
 def test_the_estimate_beside_the_draws_is_that_of_the_fit(data, sleepstudy):
     boot = sleepstudy.bootstrap(nsim=2, seed=1)
     frame = sleepstudy.varcomp

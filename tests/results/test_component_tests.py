@@ -132,7 +132,11 @@ def agrees(ours, theirs, count=100_000):
 )
 def test_exact_tests_agree_with_rlrsim(case, formula, data, component, method):
     want = reference("rlrsim/tests")[case]
-    row = mv.fit(formula, mv.load_data(data), method=method).test_varcomp(component, nsim=100_000, seed=1).iloc[0]
+    row = (
+        mv.fit(formula, mv.load_data(data), method=method)
+        .test_varcomp(component, "exact", nsim=100_000, seed=1)
+        .iloc[0]
+    )
     assert_allclose(row["statistic"], want["statistic"], rtol=2e-5, atol=1e-5)
     assert agrees(row, want["p"])
     several = "as if the other components were absent (Greven et al. 2008)" in row["method"]
@@ -142,8 +146,12 @@ def test_exact_tests_agree_with_rlrsim(case, formula, data, component, method):
 
 def test_an_effect_of_uncorrelated_ones_is_tested_like_a_term_of_its_own():
     data = mv.load_data("sleepstudy")
-    together = mv.fit("Reaction ~ Days + (Days || Subject)", data).test_varcomp("Subject[Days]", seed=1).iloc[0]
-    apart = mv.fit("Reaction ~ Days + (1 | Subject) + (0 + Days | Subject)", data).test_varcomp("Subject.1", seed=1)
+    together = (
+        mv.fit("Reaction ~ Days + (Days || Subject)", data).test_varcomp("Subject[Days]", "exact", seed=1).iloc[0]
+    )
+    apart = mv.fit("Reaction ~ Days + (1 | Subject) + (0 + Days | Subject)", data).test_varcomp(
+        "Subject.1", "exact", seed=1
+    )
     assert_allclose(together["statistic"], apart["statistic"].iloc[0], rtol=1e-7, atol=0)
     assert together["p_value"] == apart["p_value"].iloc[0]
 
@@ -153,6 +161,13 @@ def test_a_zero_estimate_has_a_p_value_of_one():
     for method in ("exact", "mixture", "chi2", "boot"):
         row = fit.test_varcomp("Batch", method, nsim=100, seed=1).loc["Batch"]
         assert row["statistic"] == 0.0 and row["p_value"] == 1.0, method
+
+
+def test_the_default_is_exact_where_that_is_exact():
+    alone = mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff")).test_varcomp(seed=1)
+    assert alone["method"].iloc[0] == "exact law of the restricted likelihood ratio, 10,000 simulations"
+    beside = mv.fit("strength ~ 1 + (1 | sample) + (1 | batch)", mv.load_data("pastes")).test_varcomp()
+    assert set(beside["method"]) == {"mixture 1/2 chi-square(0) + 1/2 chi-square(1)"}
 
 
 def test_seeds_repeat_a_simulated_p_value():
