@@ -16,9 +16,11 @@ from ..design.spec import ModelSpec
 from ..linalg.memory import require
 from .base import likelihoods
 from .choose import Cost, cost_of
+from .dense import DenseLikelihood
 from .differences import observed_by_differences
 from .gaussian import GaussianEvaluation
-from .rows import RowFrame, working_rows
+from .kernels import Kernel, residual_kernel, row_kernel
+from .rows import RowFrame, Rows, working_rows
 from .sparse_equations import Equations, equations, groups_of
 from .sparse_moments import sparse_moments
 from .sparse_sources import source_of, source_size
@@ -27,6 +29,8 @@ from .sparse_state import SparseState, largest_eigenvalues
 Float = NDArray[np.float64]
 _SMALL = 300  # effects below which the pattern is not looked at to tell the price
 _FILLED = 0.3  # share of the other factors' pairs that meet in the largest one's levels beyond which all of them will
+_WHOLE = 4000  # rows up to which V is factored whole where the residual variance vanishes
+_REGULAR = 1e-5  # least residual variance over a term's part of V that leaves R⁻¹ its digits
 _DIRECT = 300  # rows up to which tr(T V_jT V_k) is multiplied out
 
 
@@ -36,6 +40,7 @@ class Setup:
 
     equations: Equations
     norms: list[Float]
+    sizes: list[Float]  # mean square of each effect times the diagonal of A
     independent: bool  # every source has Q = I
 
 
@@ -99,22 +104,44 @@ class SparseLikelihood:
 
     name = "sparse"
 
-    def __init__(self, spec: ModelSpec, reml: bool, setup: Setup, frame: RowFrame):
+    def __init__(self, spec: ModelSpec, reml: bool, setup: Setup, frame: RowFrame, kernels: list[Kernel] | None = None):
         self.spec, self.reml, self.setup, self.frame = spec, reml, setup, frame
+        self._kernels: list[Kernel] = [] if kernels is None else kernels  # filled when first needed
         self._last: SparseEvaluation | None = None
 
-    def at(self, theta: Float) -> SparseEvaluation:
+    def at(self, theta: Float) -> GaussianEvaluation:
         theta = np.array(theta, dtype=np.float64)
+        if self._all_but_explained(theta):
+            return self._whole.at(theta)
         if self._last is None or not np.array_equal(self._last.theta, theta):
             self._last = None
             self._last = SparseEvaluation(self.setup, self.frame, theta, self.reml)
         return self._last
 
+    def _all_but_explained(self, theta: Float) -> bool:
+        """Whether V itself is to be factored: R⁻¹ has no digits left beside the random effects, or does not exist.
+
+        Of more rows than a dense V holds well, the equations are solved as they are, and R must be regular.
+        """
+        if self.spec.n > _WHOLE:
+            return False
+        *sigmas, residual = self.spec.sigmas(theta)
+        largest = max(float(s @ np.maximum(np.diagonal(S), 0.0)) for s, S in zip(self.setup.sizes, sigmas, strict=True))
+        return bool(0.0 <= np.diagonal(residual).min() < _REGULAR * largest)
+
+    @cached_property
+    def _whole(self) -> DenseLikelihood:
+        rows = self.frame.rows
+        if not self._kernels:
+            self._kernels += [row_kernel(term, rows.basis(term)) for term in self.spec.terms]
+            self._kernels.append(residual_kernel(self.spec, rows.basis(self.spec.residual)))
+        return DenseLikelihood(self.spec, self.reml, self.frame, self._kernels, self.name)
+
     def moments(self) -> tuple[Float, Float]:
         return sparse_moments(self.frame, self.setup.equations, self.setup.independent)
 
     def with_response(self, y: Float) -> SparseLikelihood:
-        return SparseLikelihood(self.spec, self.reml, self.setup, self.frame.with_response(y))
+        return SparseLikelihood(self.spec, self.reml, self.setup, self.frame.with_response(y), self._kernels)
 
 
 _kept: weakref.WeakValueDictionary[int, Setup] = weakref.WeakValueDictionary()
@@ -128,9 +155,17 @@ def _setup(spec: ModelSpec) -> Setup:
         sources = [source_of(term) for term in spec.terms]
         independent = all(s.logdet == 0.0 and s.Q.nnz == s.size for s in sources)
         made = equations(rows, sources)
-        found = Setup(made, largest_eigenvalues(made, rows), independent)
+        found = Setup(made, largest_eigenvalues(made, rows), _sizes(rows), independent)
         _kept[id(spec)] = found
         weakref.finalize(spec, lambda kept: None, found)  # the specification holds its set-up
+    return found
+
+
+def _sizes(rows: Rows) -> list[Float]:
+    found = []
+    for term in rows.spec.terms:
+        diagonal = term.covariance.diagonal(term.positions)[term.codes]
+        found.append(np.mean(rows.basis(term) ** 2 * diagonal[:, None], axis=0))
     return found
 
 

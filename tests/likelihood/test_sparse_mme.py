@@ -224,6 +224,22 @@ def test_what_is_no_covariance_is_refused(theta, animals):
         likelihoods.get("sparse")(spec).at(np.array(theta))
 
 
+def test_a_residual_variance_of_zero_is_reached_where_the_random_effects_fill_the_rows():
+    spec = problems.bound("relatives_without_rows")
+    likelihood, brute = likelihoods.get("sparse")(spec), Brute(spec, True)
+    for residual in (1e-4, 1e-6, 1e-9, 0.0):
+        theta = np.array([0.9, residual])
+        compare_evaluations(likelihood.at(theta), brute.at(theta), f"residual {residual}")
+        other = np.asarray(spec.y)[::-1].copy()
+        compare_evaluations(
+            likelihood.with_response(other).at(theta), brute.with_response(other).at(theta), f"another y, {residual}"
+        )
+    with pytest.warns(mv.errors.BoundaryWarning, match="Residual"):
+        fits = {name: spec.fit("reml", likelihood=name) for name in ("sparse", "dense")}
+    np.testing.assert_allclose(fits["sparse"].llf, fits["dense"].llf, **OBJECTIVE)
+    assert fits["sparse"].theta[1] == 0.0
+
+
 def test_an_evaluation_is_freed_when_the_next_one_is_made(animals):
     data, cov = animals
     spec = bind("y ~ x + (1|id:A) + (1|herd)", data, cov=cov)
