@@ -19,7 +19,9 @@ def admissible(spec: ModelSpec, theta: Float) -> Float:
     sigmas = spec.sigmas(theta)
     out = [Sigma if la.small_eigh(Sigma)[0][0] >= 0.0 else la.nearest_psd(Sigma, 0.0) for Sigma in sigmas]
     degenerate = getattr(spec.residual.structure, "degenerate", False) and bool((np.diagonal(out[-1]) > 0.0).all())
-    if not degenerate and not la.small_eigh(out[-1])[0][0] > 0.0:
+    if degenerate:  # singular by its making: rounding is no reason to move it
+        out[-1] = sigmas[-1]
+    elif not la.small_eigh(out[-1])[0][0] > 0.0:
         out[-1] = out[-1] + np.diag(_floors(spec))
     if all(a is b for a, b in zip(out, sigmas, strict=True)):
         return theta

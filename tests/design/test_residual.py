@@ -249,7 +249,8 @@ def test_the_slow_iterations_refuse_what_they_cannot_invert():
         np.testing.assert_allclose(spec.fit("fisher").llf, fit.llf, **OBJECTIVE)
         assert fit.converged
         for method in ("he", "rehe"):
-            assert np.isfinite(spec.fit(method).params).all()
+            moments = spec.fit(method)
+            np.testing.assert_array_equal(moments.theta, moments.estimate.theta)  # singular cells are no reason to move
 
 
 def test_explain_says_groups_steps_and_variances():

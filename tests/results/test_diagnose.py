@@ -188,3 +188,21 @@ def test_principal_components_of_random_effects_are_those_of_lme4():
     assert frame["cumulative"].iloc[-1] == pytest.approx(1.0)
     Sigma = frame[["Intercept", "Days"]].T.to_numpy() @ np.diag(frame["variance"]) @ frame[["Intercept", "Days"]]
     np.testing.assert_allclose(np.diag(Sigma), [612.1, 35.07], rtol=1e-3)
+
+
+def test_effects_are_standardised_by_the_spread_they_have_under_the_model():
+    fit = problems.bound("one_way_unbalanced").fit("reml")
+    z = numbers.standardised_effects(fit.spec, fit.evaluation, 0)
+    brute = Brute(fit.spec).at(fit.theta)
+    G, Z = brute.effects_cov(0), brute.effects_design(0)
+    spread = np.sqrt(np.diag(G @ Z.T @ brute.P @ Z @ G))
+    np.testing.assert_allclose(z[:, 0], brute.blup(0)[:, 0] / spread, rtol=1e-6)
+
+
+def test_residuals_that_add_up_to_zero_in_their_groups_are_not_taken_for_a_series():
+    rng = np.random.default_rng(8)
+    r = rng.standard_normal((200, 4))
+    r -= r.mean(axis=1, keepdims=True)
+    value, z = numbers.neighbours(r.ravel(), np.repeat(np.arange(200), 4))
+    assert value < -0.15
+    assert abs(z) < 4
