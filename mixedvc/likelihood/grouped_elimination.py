@@ -70,14 +70,15 @@ class PairMap:
         return sum(map_.T @ M[a, b] for map_, (a, b) in parts)
 
     def given(self, H: Float) -> Float:
-        weighted = 2.0 * H  # entries stored once stand for two
-        weighted[self.own] = H[self.own]
+        H[self.own] *= 0.5  # entries stored once stand for two; put back below, exactly
         out = np.empty((self.k, self.k, self.maps[0].shape[0]))
         for map_, (a, b) in zip(self.maps, upper_pairs(self.k), strict=True):
-            out[a, b] = map_ @ weighted
-            if a != b:
-                out[a, b] *= 0.5
+            out[a, b] = map_ @ H
+            if a == b:
+                out[a, b] *= 2.0
+            else:
                 out[b, a] = out[a, b]
+        H[self.own] *= 2.0
         return out
 
 

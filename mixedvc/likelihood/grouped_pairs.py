@@ -11,6 +11,9 @@ row follows from V⁻¹VV⁻¹ = V⁻¹.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,29 +64,37 @@ def pair_traces(state: GroupedState) -> Float:
     own = [j for j, (f, _, _) in enumerate(index) if f == 0]
     out[np.ix_(own, own)] = _alone(state, [pattern(state.layout.first.k, *index[j][1:]) for j in own])
     sums = {j: _level_sums(state, j, index) for j in own}
-    for stack, (H, Psi, N) in zip(state.layout.storage.stacks, _matrices(state), strict=True):
-        K = {j: symmetric(stack.view(stored)) for j, stored in sums.items()}
-        KH = {j: products(K[j], H) for j in own}
-        KPsi = {j: _times_prior(state, stack, KH[j]) if divisible(state) else products(K[j], Psi) for j in own}
-        for x, j in enumerate(own):
-            for i in own[: x + 1]:
-                value = float(np.einsum("bst,bts->", KH[i], KH[j]))
-                out[i, j] += value
-                if i != j:
-                    out[j, i] += value
+    for stack in state.layout.storage.stacks:
+        _add_stack(state, stack, index, sums, out)
+    return out
+
+
+def _add_stack(state: GroupedState, stack: Stack, index: list[Parameter], sums: dict[int, Float], out: Float) -> None:
+    """The share of one stack of components; its matrices may be large, so that few are held at a time."""
+    own, parts = list(sums), dict(stack.parts)
+    H = symmetric(stack.view(state.H))
+    made = {j: products(symmetric(stack.view(sums[j])), H) for j in own}  # K_j H
+    for x, j in enumerate(own):
+        for i in own[: x + 1]:
+            value = float(np.einsum("bst,bts->", made[i], made[j]))
+            out[i, j] += value
+            out[j, i] += value if i != j else 0.0
+    Psi, N = _matrices(state, stack, H)
+    del H
+    for j in own:
+        K = made.pop(j)
+        K = _times_prior(state, stack, K) if divisible(state) else products(symmetric(stack.view(sums[j])), Psi)
         for k, (g, c, d) in enumerate(index):
-            at = dict(stack.parts).get(g)
-            if at is None:
-                continue
-            for j in own:
-                value = _within(Psi[:, :, at], KPsi[j][:, :, at], state.layout.factors[g].k, c, d)
+            if g in parts:
+                value = _within(Psi[:, :, parts[g]], K[:, :, parts[g]], state.layout.factors[g].k, c, d)
                 out[j, k] += value
                 out[k, j] += value
-            for j, (f, a, b) in enumerate(index):
-                if f > 0 and (rows := dict(stack.parts).get(f)) is not None:
-                    k_f, k_g = state.layout.factors[f].k, state.layout.factors[g].k
-                    out[j, k] += _between(N[:, rows, at], k_f, k_g, (a, b), (c, d))
-    return out
+    del Psi
+    for j, (f, a, b) in enumerate(index):
+        for k, (g, c, d) in enumerate(index):
+            if f in parts and g in parts:
+                k_f, k_g = state.layout.factors[f].k, state.layout.factors[g].k
+                out[j, k] += _between(N()[:, parts[f], parts[g]], k_f, k_g, (a, b), (c, d))
 
 
 def _alone(state: GroupedState, patterns: list[Float]) -> Float:
@@ -114,22 +125,25 @@ def products(A: Float, B: Float) -> Float:
     return product(A[0], B[0])[None] if len(A) == 1 else A @ B
 
 
-def _matrices(state: GroupedState) -> list[tuple[Float, Float, Float]]:
-    """H, Ψ = I − HG/σ² and N = GΨ/σ² (b, s, s) of every stack."""
-    out = []
-    safe = divisible(state)
-    for stack in state.layout.storage.stacks:
-        H = symmetric(stack.view(state.H))
-        unit = np.eye(H.shape[1])
-        if safe:
-            Psi = _times_prior(state, stack, H)
-            N = _times_prior(state, stack, (unit - Psi).swapaxes(1, 2)).swapaxes(1, 2)
-        else:
-            G = symmetric(stack.view(state._reduced)) / state.sigma2
-            Psi = unit - products(H, G)
-            N = products(G, Psi)
-        out.append((H, Psi, N))
-    return out
+def _matrices(state: GroupedState, stack: Stack, H: Float) -> tuple[Float, Callable[[], Float]]:
+    """Ψ = I − HG/σ² and, made when asked for and kept, N = GΨ/σ² (b, s, s) of a stack."""
+    safe, unit = divisible(state), np.arange(H.shape[1])
+    if safe:
+        Psi = _times_prior(state, stack, H)
+    else:
+        G = symmetric(stack.view(state._reduced)) / state.sigma2
+        Psi = -products(H, G)
+        Psi[:, unit, unit] += 1.0
+
+    @cache
+    def N() -> Float:
+        if not safe:
+            return products(G, Psi)
+        rest = -Psi  # D⁻¹(I − HD⁻¹)
+        rest[:, unit, unit] += 1.0
+        return _times_prior(state, stack, rest.swapaxes(1, 2)).swapaxes(1, 2)
+
+    return Psi, N
 
 
 def _times_prior(state: GroupedState, stack: Stack, B: Float) -> Float:
@@ -174,13 +188,13 @@ def cross_traces(state: GroupedState) -> Float:
         NE = multiply(layout.own[0], E)
         for k in own:
             out[j, k] = np.einsum("abq,baq->", NE, multiply(block, pattern(layout.first.k, *index[k][1:])))
-    matrices = _matrices(state)
-    for stack, (_, Psi, N) in zip(layout.storage.stacks, matrices, strict=True):
+    for stack in layout.storage.stacks:
+        Psi, N = _matrices(state, stack, symmetric(stack.view(state.H)))
         effects = layout.first.size + stack.index
         for c in range(len(stack.index)):
             gram = layout.gram[effects[c]]
             inside, upward = gram[:, effects[c]].toarray(), gram[:, : layout.first.size]
-            _add_cross(state, stack, index, inside, upward, Psi[c], N[c], c, out)
+            _add_cross(state, stack, index, inside, upward, Psi[c], N()[c], c, out)
     return out
 
 

@@ -131,9 +131,8 @@ class GroupedState:
     @cached_property
     def H(self) -> Float:
         """Cov of the other factors' effects given y (fixed effects known), in storage."""
-        out = np.empty(self.layout.storage.size)
-        for stack, factor in zip(self.layout.storage.stacks, self._factors, strict=True):
-            stack.view(out)[...] = factor.inverse()
+        found = [factor.inverse().reshape(-1) for factor in self._factors]
+        out = found[0] if len(found) == 1 else np.concatenate([np.empty(0), *found])
         above, below = self.layout.storage.mirrored
         out[above] = out[below]
         out = self._mix(out, transpose=False)
