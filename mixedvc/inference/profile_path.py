@@ -257,7 +257,7 @@ class Path:
             t = 0.5 * (inner.t + outer.t) if outer and slow > 2 else self._next(sign, z, inner, outer, bound)
             found = self.point(t, inner if outer is None or np.isinf(outer.zeta) else self._nearer(t, inner, outer))
             if abs(abs(found.zeta) - z) < ENOUGH * max(1.0, z):
-                return End(found.t + self._rest(sign, z, found), "crossed", found.zeta, found.stand.converged)
+                return End(found.t, "crossed", found.zeta, found.stand.converged)
             inner, outer = self._sorted(sign, z, inner, outer, found)
         return End(inner.t, "crossed" if outer is not None else "open", inner.zeta, False)
 
@@ -284,11 +284,6 @@ class Path:
     @staticmethod
     def _nearer(t: float, inner: Point, outer: Point) -> Point:
         return inner if abs(t - inner.t) <= abs(t - outer.t) else outer
-
-    @staticmethod
-    def _rest(sign: int, z: float, at: Point) -> float:
-        """The last step of Newton, within the tolerance."""
-        return (sign * z - at.zeta) / at.slope if at.slope > 0 else 0.0
 
     @staticmethod
     def _clipped(t: float, start: float, bound: float) -> float:

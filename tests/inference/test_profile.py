@@ -355,6 +355,24 @@ def test_a_correlation_is_anything_where_a_variance_may_be_zero():
     assert -1.0 < narrow["lower"] < row["estimate"] < narrow["upper"] < 1.0
 
 
+def test_every_point_of_a_profile_has_the_value_it_stands_for():
+    """Far out on the other side of a clear correlation too, where a root of a variance would rather change its sign."""
+    rng = np.random.default_rng(11)
+    g = np.repeat(np.arange(30), 10)
+    x = rng.standard_normal(300)
+    u = rng.standard_normal((30, 2)) @ np.linalg.cholesky([[1.0, -0.8], [-0.8, 1.0]]).T
+    fit = mv.fit("y ~ x + (x | g)", {"g": g, "x": x, "y": u[g, 0] + u[g, 1] * x + rng.standard_normal(300)})
+    table = fit.profile(["corr(g[Intercept, x])", "sd(g[x])", "g[Intercept, x]", "share(g)"], level=0.9999999)
+    for target in table.targets:
+        quantity = quantity_of(fit.spec, target)
+        points = [p for p in fit.profiler.path(target).points if np.isfinite(p.zeta)]
+        got = [quantity(fit.spec.sigmas(p.stand.theta)) for p in points]
+        assert_allclose(got, [p.t for p in points], rtol=1e-7, atol=1e-7, err_msg=target.name)
+        for p in points:
+            assert_allclose(2 * (fit.llf - fit.likelihood.at(p.stand.theta).loglik), p.zeta**2, rtol=1e-5, atol=1e-6)
+    assert table.conf_int()["upper"].iloc[0] > 0
+
+
 def test_a_singular_fit_has_profiles_that_leave_the_edge():
     fit = quietly_fitted(problems.bound("factor_unstructured"))
     assert fit.is_singular
