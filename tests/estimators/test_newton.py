@@ -296,3 +296,14 @@ def test_units_turn_correlated_effects_into_orthogonal_ones():
     np.testing.assert_allclose(units.dual(score) @ step, score @ other, rtol=1e-5, atol=0)
     matrix = np.outer(score, score) + np.diag(np.abs(score))
     np.testing.assert_allclose(step @ units.information(matrix) @ step, other @ matrix @ other, rtol=1e-5, atol=0)
+
+
+def test_an_effect_without_variance_stays_exactly_so_through_the_units():
+    x = np.random.default_rng(33).standard_normal(40) + 3.0
+    basis = np.column_stack([np.ones(40), x])
+    spec = assemble.spec(x, np.ones((40, 1)), [assemble.term("g", np.repeat(np.arange(8), 5), basis=basis)])
+    units = units_of(spec, 1.7)
+    for Sigma in (np.diag([0.8, 0.0]), np.diag([0.0, 0.8])):
+        back = units.up(0, units.down(0, Sigma))
+        np.testing.assert_array_equal(back == 0.0, Sigma == 0.0)
+        np.testing.assert_allclose(back, Sigma, rtol=1e-10, atol=0)
