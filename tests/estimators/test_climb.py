@@ -268,9 +268,13 @@ def test_a_wrong_range_is_turned_to_the_right_one(name, accelerate):
     np.testing.assert_allclose(got.theta, want.theta, **COMPONENT)
 
 
+@pytest.mark.parametrize("origin", [0.0, 2.0])
 @pytest.mark.parametrize("reml", [True, False])
-def test_a_turn_lies_on_the_bound_that_it_minimises(reml):
-    spec, (likelihood, _) = rank_one_spec(), choose(rank_one_spec(), reml=reml, name="dense")
+def test_a_turn_lies_on_the_bound_that_it_minimises(reml, origin):
+    spec = rank_one_spec()
+    term = spec.terms[0]
+    spec = dataclasses.replace(spec, terms=(dataclasses.replace(term, basis=term.basis + np.array([0.0, origin])),))
+    likelihood = choose(spec, reml=reml, name="dense")[0]
     units = units_of(spec, 1.0)
     structure, b = spec.terms[0].structure, np.array([0.9, -0.4])
     charts = [face_at(structure, np.outer(b, b), 1e-12), chart_for(spec.residual.structure, np.array([[0.3]]))]
@@ -286,10 +290,10 @@ def test_a_turn_lies_on_the_bound_that_it_minimises(reml):
         ).loglik
 
     # the minimum of the bound, from explicit designs: (M + G)(B − b) = (Q − M) b
-    scale = np.sqrt(units.variance) / units.sizes[0]
-    Z = [design_matrix(spec.terms[0], a) for a in range(2)]
-    effects = sum(scale[a] * b[a] * Z[a].T @ at.Py for a in range(2))
-    g = np.column_stack([scale[a] * Z[a] @ effects for a in range(2)])
+    scaled = np.sqrt(units.variance) * units.transform(0)
+    Z = [sum(scaled[a, c] * design_matrix(spec.terms[0], a) for a in range(2)) for c in range(2)]
+    effects = sum(b[a] * Z[a].T @ at.Py for a in range(2))
+    g = np.column_stack([Z[a] @ effects for a in range(2)])
     move = np.linalg.solve(seen[0].M + g.T @ g / theta[-1], (seen[0].Q - seen[0].M) @ b)
     np.testing.assert_allclose(B, b + move, rtol=1e-9, atol=0)
 
