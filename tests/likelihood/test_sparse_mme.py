@@ -336,6 +336,15 @@ def test_two_large_crossed_factors_need_no_dense_matrix():
     np.testing.assert_allclose(at.trace[:2], guess, rtol=0.05)
 
 
+@pytest.mark.parametrize(("n", "planned"), [(12_000, False), (1_200, True)])
+def test_groupings_that_would_fill_in_are_priced_without_a_plan(n, planned):
+    rng = np.random.default_rng(7)
+    terms = [assemble.term(name, rng.permutation(n) % q) for name, q in (("a", 400), ("b", 350))]
+    spec = assemble.spec(rng.standard_normal(n), np.ones((n, 1)), terms)
+    reason = likelihoods.get("sparse").cost(spec).reason
+    assert ("entries in their factor" in reason) == (id(spec) in sparse_mme._kept) == planned
+
+
 def test_one_solve_a_row_is_refused_where_rows_are_many(animals, monkeypatch):
     data, cov = animals
     at = likelihoods.get("sparse")(bind("y ~ x + (1|id:A) + (1|herd)", data, cov=cov)).at(np.array([0.3, 0.4, 1.0]))
