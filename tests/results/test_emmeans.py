@@ -162,11 +162,16 @@ def test_offsets_are_part_of_means_and_leave_their_differences_alone():
         assert_allclose(means.contrast().frame["estimate"], plain.emmeans("A").contrast().frame["estimate"], rtol=1e-6)
     numbers = mv.fit("z ~ A + B + (1 | g)", data, offset=data["o"].to_numpy()).emmeans("A")
     assert_allclose(numbers.frame["estimate"], moved.emmeans("A").frame["estimate"], rtol=1e-8, atol=0)
+    single = moved.emmeans("A").contrast({"the first": [1, 0, 0]}).frame.iloc[0]
+    assert_allclose(single["t"], single["estimate"] / single["se"], **OBJECTIVE)
+    assert_allclose(single["estimate"], moved.emmeans("A").frame["estimate"].iloc[0], **OBJECTIVE)
     holes = data.assign(z=data["z"].where(data.index > 1))  # rows that are left out do not count in the mean
-    with pytest.warns(mv.errors.DroppedRowsWarning):
-        numbers = mv.fit("z ~ A + B + (1 | g)", holes, offset=data["o"].to_numpy()).emmeans("A")
-        column = mv.fit("z ~ A + B + (1 | g)", holes, offset="o").emmeans("A")
-    assert_allclose(numbers.frame["estimate"], column.frame["estimate"], rtol=1e-8, atol=0)
+    found = []
+    for offset in (data["o"].to_numpy(), "o"):
+        with pytest.warns(mv.errors.DroppedRowsWarning):
+            found.append(mv.fit("z ~ A + B + (1 | g)", holes, offset=offset))
+    first, second = (fit.emmeans("A").frame["estimate"] for fit in found)
+    assert_allclose(first, second, rtol=1e-8, atol=0)
 
 
 def test_a_variable_may_be_called_like_a_column_of_the_table():
@@ -186,6 +191,15 @@ def test_adjusted_intervals_are_wider_and_said():
     assert "adjusted for 3 tests by the multivariate t distribution" in " ".join(str(wide).split())
     narrow = fit.emmeans("A", level=0.9).frame
     assert (wide.frame["lower"] < narrow["lower"]).all() and (wide.frame["upper"] > narrow["upper"]).all()
+
+
+def test_each_part_of_a_split_table_is_a_family_of_its_own():
+    means = fitted("unbalanced/crossed").emmeans("A", by="B")
+    plain, adjusted = (means.contrast(adjust=adjust).frame for adjust in ("none", "bonferroni"))
+    assert_allclose(adjusted["p"], np.minimum(3 * plain["p"], 1), **OBJECTIVE)
+    wide = (adjusted["upper"] - adjusted["estimate"]) / adjusted["se"]
+    assert_allclose(wide, stats.t.ppf(1 - 0.025 / 3, adjusted["df"]), **OBJECTIVE)
+    assert "adjusted for 3 tests by Bonferroni" in " ".join(str(means.contrast(adjust="bonferroni")).split())
 
 
 def test_the_pairs_of_means_are_the_f_test_of_the_term():
