@@ -100,8 +100,6 @@ def coefficient_table(
         if j not in estimates and j not in tests:
             cells[j] = format_numbers(numbers[j], digits)
     for j in range(last):
-        if j not in tests:
-            _keep_small(cells[j], numbers[j], digits)
         cells[j] = [na if math.isnan(x) else c for x, c in zip(numbers[j], cells[j], strict=True)]
     names, marked = list(columns), False
     if p_last:
@@ -134,13 +132,6 @@ def _fill(cells: list[list[str]], numbers: list[list[float]], which: Sequence[in
     for k, j in enumerate(which):
         n = len(numbers[j])
         cells[j] = texts[k * n : (k + 1) * n]
-
-
-def _keep_small(cells: list[str], numbers: list[float], digits: int) -> None:
-    """What is not zero is not printed as zero."""
-    lost = [i for i, (c, x) in enumerate(zip(cells, numbers, strict=True)) if x and math.isfinite(x) and not float(c)]
-    for i, text in zip(lost, format_numbers([numbers[i] for i in lost], max(1, digits - 1)), strict=True):
-        cells[i] = text
 
 
 def wrapped(items: Sequence[str], sep: str = " ") -> str:
