@@ -81,9 +81,7 @@ def translate(source: str) -> Translation:
     problems: list[Problem] = []
     for statement in parse(source):
         while remarks and remarks[0][0] < statement.stop:
-            if remarks[0][0] < statement.start:
-                lines.append(remarks[0][1])
-            remarks.pop(0)
+            lines.append(remarks.pop(0)[1])  # those inside a statement stand above it
         lines += _statement(statement, scope, problems)
     lines += [text for _, text in remarks]
     head = [IMPORTS[name] for name in ("np", "pd", "mv") if name in scope.imports]

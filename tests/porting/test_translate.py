@@ -253,6 +253,8 @@ def test_arguments_without_counterpart_are_remarked_on():
 def test_comments_stay_where_they_were():
     lines = translate("# first\nx <- 1\n# second\n# third\ny <- 2\n# last").code.splitlines()
     assert lines == ["# first", "x = 1", "# second", "# third", "y = 2", "# last"]
+    inside = translate("x <- c(1, # one\n  2)\ny <- 3 # three").code.splitlines()
+    assert inside == ["# one", "x = [1, 2]", "y = 3", "# three"]
 
 
 def test_update_repeats_the_call_of_the_script():
