@@ -66,8 +66,10 @@ class PairMap:
     own: Index  # storage inside levels' own blocks
 
     def taken(self, M: Float) -> Float:
-        parts = zip(self.maps, upper_pairs(self.k), strict=True)
-        return sum(map_.T @ M[a, b] for map_, (a, b) in parts)
+        total = self.maps[0].T @ M[0, 0]
+        for map_, (a, b) in zip(self.maps[1:], upper_pairs(self.k)[1:], strict=True):
+            total += map_.T @ M[a, b]
+        return total
 
     def given(self, H: Float) -> Float:
         H[self.own] *= 0.5  # entries stored once stand for two; put back below, exactly

@@ -25,11 +25,10 @@ def lower_of(stored: Float) -> Float:
 
 
 def symmetric(stored: Float) -> Float:
-    """Full symmetric components from stored columns."""
+    """Full symmetric components from stored columns; a single one in its own place, above the diagonal."""
     if len(stored) == 1:
-        whole = np.array(stored[0].T, order="F")
-        mirror_lower(whole)
-        return whole[None]
+        mirror_lower(stored[0].T)
+        return stored.swapaxes(1, 2)
     lower = np.tril(lower_of(stored))
     full = lower + lower.swapaxes(1, 2)
     np.einsum("bss->bs", full)[...] *= 0.5
