@@ -25,7 +25,7 @@ Float = NDArray[np.float64]
 
 def covariance_times(spec: ModelSpec, U: Float) -> Float:
     """(m, n, c): V_j U on the user's rows, for every linear parameter."""
-    parts = []
+    parts: list[Float] = []
     spread: dict[int, Float] = {}
     for where in spec.index:
         if where.term == len(spec.terms) and spec.correlated_residual:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from ..estimators.charts import numeric_curvature
 from ..likelihood.base import Evaluation, information_along
 from ..linalg.columns import orthogonalising
 from ..linalg.dense import NotPositiveDefinite, inverse_psd, small_eigh, small_solve, svd
+from ..structures.base import Structure
 from .parameters import jacobian, par_slices, theta_slices
 
 Float = NDArray[np.float64]
@@ -140,18 +141,18 @@ def _bend(spec: ModelSpec, estimate: PointEstimate, evaluation: Evaluation) -> F
         structure, par = term.structure, estimate.par[of]
         if structure.linear or estimate.at_bound[of].any():
             continue
-        first, second = np.array(structure.pairs).T
-
-        def slope(q: Float, s: Any = structure, a: Any = first, b: Any = second) -> Float:
-            return np.asarray(s.gradient(q)[:, a, b])
-
         unit = np.where(np.isfinite(structure.bounds()[1]), 1.0, np.maximum(np.abs(par), 1e-300))
         lower, upper = (limit / unit for limit in structure.bounds())
-        scaled = numeric_curvature(
-            lambda x, u=unit, f=slope: f(x * u) * u[:, None], par / unit, evaluation.score[at], lower, upper
-        )
+        slope = partial(_slope, structure, unit)
+        scaled = numeric_curvature(slope, par / unit, evaluation.score[at], lower, upper)
         out[of, of] = scaled / unit[:, None] / unit
     return out
+
+
+def _slope(structure: Structure, unit: Float, x: Float) -> Float:
+    """(n_par, m) ∂θ/∂x at the parameters x · unit."""
+    first, second = np.array(structure.pairs).T
+    return structure.gradient(x * unit)[:, first, second] * unit[:, None]
 
 
 def _directions(spec: ModelSpec, estimate: PointEstimate, free: NDArray[np.bool_]) -> Float:

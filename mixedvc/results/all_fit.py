@@ -232,7 +232,8 @@ def _verdict(frame: pd.DataFrame, fits: Mapping[int, PointResults], best: int) -
         method, start = (str(frame[name].iloc[best]) for name in ("method", "start"))
         return (
             f"The fit is not at the maximum: run {best} ({method}, start {start}) ends "
-            f"{float(frame['below'].iloc[0]):.3g} higher. Use .fits[{best}], or fit with start= near its variances.{tail}"
+            f"{float(frame['below'].iloc[0]):.3g} higher. Use .fits[{best}], or fit with start= near its variances."
+            f"{tail}"
         )
     if len(low):
         runs = zip(low.tolist(), frame["method"].iloc[low], frame["start"].iloc[low], strict=True)
