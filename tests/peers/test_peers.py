@@ -18,7 +18,7 @@ PEERS = pd.read_csv(Path(__file__).with_name("peers.csv"), index_col="number", d
 BEST = PEERS[["lme4_best", "glmm"]].max(axis=1)
 FAST = [i for i in range(1, COUNT, 8) if PEERS["rows"][i] <= 600]
 BELOW = 1e-8  # of the log-likelihood: how far a fit may lie below the best peer
-UNFINISHED = {411}  # x = 2007 ± 5, a singular Σ 1e9 times the residual variance: θ's own rounding stops the iteration
+UNFINISHED = {411}  # x = 2000 ± 3, a singular Σ 1e9 times the residual variance: θ's own rounding stops the iteration
 DENSE = 1000  # rows up to which V is formed to check a log-likelihood that no peer reaches
 
 
