@@ -278,3 +278,10 @@ def test_long_series_take_no_array_of_all_pairs_of_times():
     want = -0.5 * (899 * np.log(2 * np.pi) + logdet + (z**2).sum() + np.log((one**2).sum()))
     assert fit.llf == pytest.approx(want, rel=1e-10)
     assert fit.varcomp["se"].iloc[1] == pytest.approx(np.sqrt((1 - rho**2) / 900), rel=0.05)
+
+
+def test_leverages_take_the_whole_residual_covariance():
+    fit = mv.fit("y ~ x", table(8, 4, seed=3), residual="ar1(0 + t | g)")
+    brute = Brute(fit.spec).at(fit.theta)  # without random terms V is the residual's covariance
+    want = 1.0 - np.diag(brute.V @ brute.P)
+    np.testing.assert_allclose(fit.augment(influence=True)[".hat"], want, rtol=1e-8, atol=1e-10)
