@@ -83,12 +83,17 @@ def _add_stack(state: GroupedState, stack: Stack, index: list[Parameter], sums: 
     del H
     for j in own:
         K = made.pop(j)
-        K = _times_prior(state, stack, K) if divisible(state) else products(symmetric(stack.view(sums[j])), Psi)
+        K = (
+            _times_prior(state, stack, K, scratch=True)
+            if divisible(state)
+            else products(symmetric(stack.view(sums[j])), Psi)
+        )
         for k, (g, c, d) in enumerate(index):
             if g in parts:
                 value = _within(Psi[:, :, parts[g]], K[:, :, parts[g]], state.layout.factors[g].k, c, d)
                 out[j, k] += value
                 out[k, j] += value
+        del K
     del Psi
     for j, (f, a, b) in enumerate(index):
         for k, (g, c, d) in enumerate(index):
@@ -141,23 +146,24 @@ def _matrices(state: GroupedState, stack: Stack, H: Float) -> tuple[Float, Calla
             return products(G, Psi)
         rest = -Psi  # D⁻¹(I − HD⁻¹)
         rest[:, unit, unit] += 1.0
-        return _times_prior(state, stack, rest.swapaxes(1, 2)).swapaxes(1, 2)
+        return _times_prior(state, stack, rest.swapaxes(1, 2), scratch=True).swapaxes(1, 2)
 
     return Psi, N
 
 
-def _times_prior(state: GroupedState, stack: Stack, B: Float) -> Float:
-    """B D⁻¹ for B (b, c, s)."""
+def _times_prior(state: GroupedState, stack: Stack, B: Float, *, scratch: bool = False) -> Float:
+    """B D⁻¹ for B (b, c, s); in the place of B where `scratch`."""
     scale = np.ones(B.shape[2])
     for f, part in stack.parts:
         if len(state.sigmas[f]) == 1:
             scale[part] = 1.0 / state.sigmas[f][0, 0]
-    out = B * scale
+    out = B if scratch else B.copy()
+    out *= scale
     for f, part in stack.parts:
         if len(state.sigmas[f]) > 1:
             inverse = la.inverse_psd(state.sigmas[f])
-            columns = B[:, :, part].reshape(*B.shape[:2], -1, len(inverse))
-            out[:, :, part] = (columns @ inverse).reshape(*B.shape[:2], -1)
+            given = out[:, :, part].reshape(*B.shape[:2], -1, len(inverse))
+            out[:, :, part] = (given @ inverse).reshape(*B.shape[:2], -1)
     return out
 
 
