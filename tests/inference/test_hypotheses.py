@@ -124,3 +124,8 @@ def test_what_does_not_fit_is_refused():
         read({"Intercpt": 1})
     with pytest.raises(OptionError, match="contrasts are rows of numbers"):
         read([["a", object()]])
+
+
+def test_a_name_that_goes_on_in_another_gives_way_to_it():
+    found = hypotheses("a - b = 0", ("a", "b", "a - b"))
+    assert_array_equal(found.L, [[0, 0, 1]])
