@@ -37,8 +37,10 @@ def parameter_values(spec: ModelSpec, fits: Sequence[Refitted]) -> Float:
     """
     rows = parameters(spec)
     nothing = np.full(len(rows), np.nan)
-    par = np.array([nothing if one.estimate is None else one.estimate.par for one in fits]).reshape(-1, len(rows))
-    beta = np.array([one.beta for one in fits]).reshape(-1, spec.p)
+    par = np.array([nothing if one.estimate is None else one.estimate.par for one in fits]).reshape(
+        len(fits), len(rows)
+    )
+    beta = np.array([one.beta for one in fits]).reshape(len(fits), spec.p)
     of = {kind: [j for j, p in enumerate(rows) if p.kind == kind] for kind in ("variance", "covariance")}
     rest = [j for j, p in enumerate(rows) if p.kind != "variance"]
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -335,7 +335,7 @@ class Collector:
         if self._statistic is None:
             return parameter_values(self._fit.spec, fits)
         nothing = np.full(len(self.names), np.nan)
-        return np.array([self._rows.get(j, nothing) for j in numbers]).reshape(-1, len(self.names))
+        return np.array([self._rows.get(j, nothing) for j in numbers]).reshape(len(numbers), len(self.names))
 
 
 DEFAULT_NSIM, DEFAULT_SEED = 1000, 0  # of intervals asked for by name

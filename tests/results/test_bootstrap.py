@@ -374,6 +374,16 @@ def test_held_components_stay_where_they_are(data):
     assert all_held.draws["fixed"]["x"].nunique() == 5
 
 
+def test_a_model_without_fixed_effects_can_be_bootstrapped(data):
+    fit = model(data, "y ~ 0 + (1 | g)")
+    for kind in ("parametric", "residual"):
+        boot = fit.bootstrap(nsim=25, seed=1, kind=kind)
+        assert list(boot.draws.columns.get_level_values(0).unique()) == ["variance", "sd", "share"]
+        assert boot.draws.notna().all().all()
+    named = fit.bootstrap(lambda f: f.scale, 25, seed=1).draws["statistic"]["statistic"]
+    assert_allclose(named, fit.bootstrap(nsim=25, seed=1).draws["variance"]["Residual"], **IDENTITY)
+
+
 def test_a_singular_fit_can_be_bootstrapped():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BoundaryWarning)

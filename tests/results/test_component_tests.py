@@ -13,9 +13,10 @@ from scipy import stats
 import mixedvc as mv
 from mixedvc.errors import NotProvided, OptionError
 from mixedvc.estimators.reml import REML
-from mixedvc.inference.hypothesis import default_hypotheses
+from mixedvc.inference.hypothesis import cone_of, default_hypotheses, embed, hypothesis, with_metric
 from mixedvc.results.component_tests import bootstrapped_ratios, null_fit, ranova
 from mixedvc.testing import assemble
+from mixedvc.testing.brute import Brute
 
 from ..inference import cases
 from ..reference.load import matrix, reference
@@ -95,8 +96,6 @@ def test_uncorrelated_variances_together_weigh_by_their_information():
     row = fit.test_varcomp("Subject").iloc[0]
     # the information of the balanced design at zero, brute force
     spec, null = fit.spec, fit.llf - row["statistic"] / 2
-    from mixedvc.testing.brute import Brute
-
     at = np.array([0.0, 0.0, cases.fitted(replace(spec, terms=())).theta[0]])
     C = np.linalg.inv(Brute(spec).at(at).expected_information)
     both = 0.25 + np.arcsin(C[0, 1] / np.sqrt(C[0, 0] * C[1, 1])) / (2 * np.pi)
@@ -104,6 +103,19 @@ def test_uncorrelated_variances_together_weigh_by_their_information():
     assert_allclose(row["p_value"], 0.5 * stats.chi2.sf(x, 1) + both * stats.chi2.sf(x, 2), rtol=1e-6, atol=0)
     assert_allclose(null, row["llf_null"], **OBJECTIVE)
     assert f"+ {both:.3g} chi-square(2)" in row["method"]
+
+
+def test_components_that_do_not_move_leave_the_information():
+    data = blocks()
+    fit = mv.fit("Reaction ~ Days + (1 | t) + (Days || Subject)", data, fixed_varcomp={"t": 50.0})
+    h = hypothesis(fit.spec, fit.estimate, "Subject")
+    null = null_fit(fit, h)
+    theta, known = embed(h, fit.spec, null.estimate)
+    assert_allclose(theta, [50.0, 0.0, 0.0, null.theta[-1]], rtol=1e-9, atol=0)
+    assert known.tolist() == [True, False, False, False]
+    information = Brute(fit.spec).at(theta).expected_information[1:, 1:]
+    cone = with_metric(h, cone_of(h, fit.spec), fit.spec, null.estimate, fit._evaluator.at, fit.estimate.likelihood)
+    assert_allclose(cone.covariance, np.linalg.inv(information)[:2, :2], rtol=1e-7, atol=0)
 
 
 # ---- exact --------------------------------------------------------------------------------------------------------
@@ -259,6 +271,8 @@ def test_options_that_name_the_tested_term_do_not_reach_the_smaller_model():
         likelihood="dense",
     )
     plain = mv.fit("strength ~ 1 + (1 | sample) + (1 | batch)", mv.load_data("pastes"))
+    rotated = mv.fit("Yield ~ 1 + (1 | Batch)", mv.load_data("dyestuff"), likelihood="spectral")
+    assert rotated.test_varcomp(method="mixture")["statistic"].iloc[0] > 6  # spectral needs a random term
     columns = ["statistic", "llf_null"]
     got, want = (f.test_varcomp(method="mixture")[columns] for f in (fit, plain))
     assert_allclose(got, want, rtol=1e-6, atol=1e-6)
@@ -343,7 +357,6 @@ def test_slopes_keep_the_size_of_their_mixture():
     flat = mv.fit("y ~ x", data)
     both, _ = bootstrapped_ratios(flat, slope, 600, 9)
     from mixedvc.inference.chibar import simulate
-    from mixedvc.inference.hypothesis import cone_of, hypothesis, with_metric
 
     whole = hypothesis(slope.spec, slope.estimate, "g")
     cone = cone_of(whole, slope.spec)
