@@ -74,6 +74,8 @@ def _add_stack(state: GroupedState, stack: Stack, index: list[Parameter], sums: 
     own, parts = list(sums), dict(stack.parts)
     H = symmetric(stack.view(state.H))
     made = {j: products(symmetric(stack.view(sums[j])), H) for j in own}  # K_j H
+    if divisible(state) and stack is state.layout.storage.stacks[-1]:
+        sums.clear()  # not needed again
     for x, j in enumerate(own):
         for i in own[: x + 1]:
             value = float(np.einsum("bst,bts->", made[i], made[j]))
