@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mixedvc as mv
-from mixedvc.inference.nesting import images_of, nest, outside, same_data
+from mixedvc.inference.nesting import cone_metric, images_of, nest, outside, same_data
 from mixedvc.testing.brute import Brute
 
 pytestmark = [
@@ -99,6 +99,23 @@ def test_the_image_of_a_model_has_its_covariance(data):
     images, lost = images_of(one, two, theta[:, None])
     assert not lost
     assert_allclose(Brute(two).at(images[:, 0]).V, Brute(one).at(theta).V, rtol=1e-8, atol=1e-9)
+
+
+def test_the_metric_of_an_edge_is_that_of_the_covariance_in_its_directions(data):
+    """All effects of a level equal: Σ is zero in the two directions across."""
+    one, two = fit(data, "y ~ b + (1 | a)"), fit(data, "y ~ b + (0 + b | a)")
+    found = nest(one.spec, one.estimate, two.spec, two.estimate)
+    assert (found.cone.blocks, found.cone.extra) == ((2,), 2)
+    N, m = found.edges[0], len(two.spec.index)
+    assert_allclose(N.sum(axis=0), 0, atol=1e-9)
+    rows = []
+    for unit in np.eye(m):
+        inner = N.T @ two.spec.sigmas(unit)[0] @ N
+        rows.append([inner[0, 0], inner[0, 1], inner[1, 1]])
+    root = np.random.default_rng(5).standard_normal((m, m + 2))
+    information, J = root @ root.T, np.array(rows).T
+    cone = cone_metric(found.cone, found, two.spec, information, np.zeros(m, dtype=bool))
+    assert_allclose(cone.covariance, J @ np.linalg.inv(information) @ J.T, rtol=1e-8, atol=1e-12)
 
 
 def test_components_held_fixed_belong_to_the_model(data):
