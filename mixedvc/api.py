@@ -16,7 +16,7 @@ from .errors import BoundaryWarning, MixedVCError, OptionError, warn
 from .estimators import estimators
 from .io import store
 from .io.covariance_files import with_files
-from .likelihood import choose
+from .likelihood.choose import choose
 from .linalg.threads import blas_threads
 from .progress import Progress
 from .results.comparison import Comparison, side_by_side

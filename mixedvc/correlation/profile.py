@@ -12,8 +12,8 @@ from scipy import special
 
 from ..design.spec import ModelSpec
 from ..errors import ConvergenceError, NotProvided
-from ..likelihood import choose
 from ..likelihood.base import Evaluation, Likelihood
+from ..likelihood.choose import choose
 from ..linalg import dense as la
 
 if TYPE_CHECKING:

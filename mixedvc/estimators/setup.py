@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
 from ..errors import OptionError
-from ..likelihood import choose
 from ..likelihood.base import Likelihood
-from ..likelihood.choose import Purpose
+from ..likelihood.choose import Purpose, choose
 from .base import PointEstimate
 from .charts import Chart, FixedChart, box_chart, chart_for, face_at
 from .given import given_parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec, Term
 from ..errors import OptionError
 from ..inference.parameters import par_slices
-from ..likelihood import choose
+from ..likelihood.choose import choose
 from ..linalg.dense import logdet_from_cholesky, small_cholesky
 from ..results.point import PointResults
 from . import coding

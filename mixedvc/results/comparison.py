@@ -14,8 +14,8 @@ from ..design.spec import ModelSpec
 from ..errors import MixedVCError, NotProvided, OptionError
 from ..inference import intervals
 from ..inference.parameters import parameters
-from ..likelihood import choose
 from ..likelihood.base import Likelihood
+from ..likelihood.choose import choose
 from ..linalg.dense import NotPositiveDefinite
 
 if TYPE_CHECKING:

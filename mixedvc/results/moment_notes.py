@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..inference.parameters import Parameter, jacobian, parameters
 from ..inference.se import default_kind, information
-from ..likelihood import choose, rank_choices
 from ..likelihood.base import Evaluation
+from ..likelihood.choose import choose, rank_choices
 from ..linalg.dense import NotPositiveDefinite, inverse_psd, small_eigh
 from .numbers import significant
 

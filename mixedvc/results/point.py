@@ -20,8 +20,8 @@ from ..inference.fixed import LeastSquares
 from ..inference.kenward_roger import KenwardRoger, kenward_roger
 from ..inference.parameters import Parameter, parameters
 from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance, sampling_covariance
-from ..likelihood import choose, rank_choices
 from ..likelihood.base import Evaluation, Likelihood
+from ..likelihood.choose import choose, rank_choices
 from . import bootstrap, frames, support
 from .features import effects_frame as features_frame
 from .fixed_tests import fixed_tests

@@ -17,8 +17,8 @@ from ..errors import MixedVCWarning, StoredModelError
 from ..estimators.base import PointEstimate, Sampling, TraceRow, estimators
 from ..io.packing import Packer, unpack
 from ..io.store import stored_kinds
-from ..likelihood import choose
 from ..likelihood.base import Likelihood, likelihoods
+from ..likelihood.choose import choose
 
 if TYPE_CHECKING:
     from .point import PointResults
