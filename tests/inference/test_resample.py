@@ -111,6 +111,10 @@ def test_blups_are_centred_and_whitened_before_they_are_drawn():
     draws = _levels(diagonal, np.eye(1) * 2.0, u[:, None])(rng, 4000)[:, 0]
     assert_allclose(draws.std(axis=1), np.sqrt(2.0) * size, rtol=0.1, atol=0)
     assert np.abs(draws.mean(axis=1) / size).max() < 0.15
+    white = u / size - np.mean(u / size)
+    possible = white / white.std() * np.sqrt(2.0)
+    seen = (draws[:, :50] / size[:, None]).ravel()
+    assert np.abs(seen[:, None] - possible).min(axis=1).max() < 1e-9
     plain = _levels(assemble.term("g", names), np.eye(1), u[:, None])(rng, 4000)[:, 0]
     assert abs(plain.mean()) < 0.02
     assert_allclose(plain.std(), 1.0, rtol=0.02, atol=0)
