@@ -7,14 +7,19 @@ print(fit.summary())
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from . import errors, estimators
 from .api import compare, fit, load, model
-from .correlation import genetic_correlation, genetic_correlation_from_summary
 from .covariance import Dense, Features, Identity, Kronecker, Precision, Sparse, pedigree
 from .estimators import ML, REML
 from .io.datasets import load_data
-from .results.lrt import lrt
-from .validation import cross_validate
+
+if TYPE_CHECKING:
+    from .correlation import genetic_correlation, genetic_correlation_from_summary
+    from .results.lrt import lrt
+    from .validation import cross_validate
 
 __version__ = "0.1.0.dev0"
 
@@ -40,3 +45,22 @@ __all__ = [
     "model",
     "pedigree",
 ]
+
+_WHEN_ASKED_FOR = {
+    "cross_validate": ".validation",
+    "genetic_correlation": ".correlation",
+    "genetic_correlation_from_summary": ".correlation",
+    "lrt": ".results.lrt",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Functions of parts that most sessions do not need, imported when first asked for."""
+    if name not in _WHEN_ASKED_FOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_WHEN_ASKED_FOR[name], __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .design.bind import bind
 from .design.spec import ModelSpec
@@ -19,8 +19,10 @@ from .io.covariance_files import with_files
 from .likelihood.choose import choose
 from .linalg.threads import blas_threads
 from .progress import Progress
-from .results.comparison import Comparison, side_by_side
 from .results.point import PointResults
+
+if TYPE_CHECKING:
+    from .results.comparison import Comparison
 
 
 def model(
@@ -230,6 +232,8 @@ def compare(
     if restricted is not None and not isinstance(restricted, bool):
         raise OptionError(f"restricted={restricted!r:.60}: True (REML), False (ML) or None is needed")
     check_seed(seed)
+    from .results.comparison import side_by_side
+
     chosen = _labelled(methods, restricted)
     fits: dict[str, PointResults] = {}
     errors: dict[str, Exception] = {}

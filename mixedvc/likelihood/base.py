@@ -108,7 +108,7 @@ def information_along(evaluation: Evaluation, kind: str, D: Float) -> Float:
     Where a structure of few parameters has many θ, directions alone may be far cheaper than the whole.
     """
     own = getattr(evaluation, "information_along", None)
-    if own is not None:
+    if own is not None and len(D):  # without directions there is nothing to ask for
         return np.asarray(own(kind, D))
     return np.asarray(D @ getattr(evaluation, f"{kind}_information") @ D.T)
 

@@ -397,7 +397,7 @@ class Inferring:
         >>> import mixedvc as mv
         >>> fit = mv.fit("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
         >>> fit.influence("Subject").top(1).index[0]
-        337
+        '309'
         """
         from .influence import influence
 
@@ -456,7 +456,7 @@ class Inferring:
         >>> import mixedvc as mv
         >>> fit = mv.fit("Reaction ~ Days + (Days | Subject)", mv.load_data("sleepstudy"))
         >>> [finding.check for finding in fit.diagnose().problems]
-        ['normality of residuals', 'outlying rows', 'equal spread']
+        ['normality of residuals', 'outlying rows']
         """
         from .diagnose import diagnose
 

@@ -22,11 +22,11 @@ from ..inference.parameters import Parameter, parameters
 from ..inference.se import KINDS, ParameterCovariance, default_kind, parameter_covariance, sampling_covariance
 from ..likelihood.base import Evaluation, Likelihood
 from ..likelihood.choose import choose, rank_choices
-from . import bootstrap, frames, support
+from . import frames, support
 from .features import effects_frame as features_frame
 from .fixed_tests import fixed_tests
 from .inferring import Inferring
-from .profile import correlation_limits, fixed_limits, function_target, variance_limits
+from .limits import limits_by
 from .reporting import Reporting
 
 if TYPE_CHECKING:
@@ -190,9 +190,8 @@ class PointResults(Reporting, Inferring):
 
         intervals.check_method(method, ("wald", "profile", "boot"))
         level = intervals.check_level(1 - alpha)
-        if method != "wald":
-            limits = fixed_limits(self, level) if method == "profile" else bootstrap.fixed_limits(self, level)
-            return pd.DataFrame(dict(enumerate(limits)), index=list(self.spec.x_names))
+        if made := limits_by(method):
+            return pd.DataFrame(dict(enumerate(made.fixed_limits(self, level))), index=list(self.spec.x_names))
         low, high = fixed_tests(self, df).coefficients().interval(level)
         return pd.DataFrame({0: low, 1: high}, index=self.params.index)
 
@@ -224,8 +223,8 @@ class PointResults(Reporting, Inferring):
         (percentiles of 1,000 parametric bootstrap refits, seed 0), or "percentile" where the estimator kept draws.
         """
         level, interval = intervals.check_level(level), self.interval_kind(interval)
-        made = {"profile": variance_limits, "boot": bootstrap.variance_limits}.get(interval)
-        limits = None if made is None else made(self, level)
+        made = limits_by(interval)
+        limits = made and made.variance_limits(self, level)
         return frames.variance_frame(self.spec, self.estimate, self.covariance(information), level, interval, limits)
 
     def interval_kind(self, interval: str | None) -> str:
@@ -250,8 +249,8 @@ class PointResults(Reporting, Inferring):
     ) -> tuple[float, float, float, float]:
         """Correlation of two effects of a term: estimate, delta-method SE, Fisher-z (or profile, boot) interval."""
         estimate, se, *limits = support.correlation(self, p, level)
-        made = {"profile": correlation_limits, "boot": bootstrap.correlation_limits}.get(interval or "")
-        low, high = limits if made is None else made(self, p, level)
+        made = limits_by(interval)
+        low, high = made.correlation_limits(self, p, level) if made else limits
         return estimate, se, low, high
 
     def heritability(
@@ -292,7 +291,7 @@ class PointResults(Reporting, Inferring):
         """
         cov, level = self.covariance(None), intervals.check_level(level)
         made = ratios.delta(function, parameters(self.spec), self.estimate.par, cov.par, level=level, name=name)
-        return support.with_interval(self, made, interval, "wald", lambda: function_target(made.name, function))
+        return support.with_interval(self, made, interval, "wald", lambda to: to.function_target(made.name, function))
 
     @cached_property
     def random_effects(self) -> dict[str, pd.DataFrame]:

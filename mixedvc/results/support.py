@@ -20,7 +20,7 @@ from ..inference.predict import Rows, match_levels, prediction_variance
 from ..inference.se import ParameterCovariance
 from .features import new_features
 from .frames import sd_column
-from .profile import Target, share_target, target_limits
+from .limits import limits_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,16 +166,17 @@ def heritability(
         for at in ([theta] if sampling is None else [theta, linear_parameters(spec, sampling.centre)])
     ]
     found = replace(made[-1], estimate=made[0].estimate)
-    return with_interval(fit, found, interval, "logit", lambda: share_target(spec, name, denominator, scale))
+    return with_interval(fit, found, interval, "logit", lambda to: to.share_target(spec, name, denominator, scale))
 
 
 def with_interval(
-    fit: PointResults, made: ratios.Ratio, interval: str, own: str, target: Callable[[], Target]
+    fit: PointResults, made: ratios.Ratio, interval: str, own: str, target: Callable[[Any], Any]
 ) -> ratios.Ratio:
-    """A ratio with the interval asked for: its `own` kind, or the profile likelihood of a target."""
+    """A ratio with the interval asked for: its `own` kind, or the profile likelihood of what `target` makes of it."""
     if intervals.check_method(interval, (own, "profile")) == own:
         return made
-    lower, upper = target_limits(fit, target(), made.level)
+    profile = limits_by("profile")
+    lower, upper = profile.target_limits(fit, target(profile), made.level)
     return replace(made, lower=lower, upper=upper, interval="profile-likelihood")
 
 

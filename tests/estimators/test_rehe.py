@@ -10,6 +10,7 @@ import mixedvc as mv
 from mixedvc.errors import BoundaryWarning, ConvergenceWarning
 from mixedvc.estimators import HE, REHE
 from mixedvc.estimators.moment_solve import Problem, non_negative
+from mixedvc.inference.parameters import jacobian, par_slices
 from mixedvc.testing import assemble, problems
 from mixedvc.testing.compare import close
 from mixedvc.testing.estimators import zero_between_groups
@@ -78,7 +79,14 @@ def test_the_estimate_satisfies_the_conditions_of_a_minimum_over_the_cone(name):
     brute, got = BruteMoments(spec), fit(spec)
     check_consistency(spec, got, name)
     gradient = brute.q - brute.S @ got.theta  # of the objective to be maximised
+    slopes, moves = jacobian(spec, got.par).T @ gradient, ~got.at_bound
+    sizes = np.abs(jacobian(spec, got.par).T) @ np.abs(brute.q)
     for i, (term, Sigma) in enumerate(zip(spec.all_terms, spec.sigmas(got.theta), strict=True)):
+        if term.structure.name not in ("us", "diag"):  # θ are not free one by one, the parameters are
+            own = np.arange(len(got.par))[par_slices(spec)[i]]
+            inner = own[moves[own]]
+            assert (np.abs(slopes[inner]) < 1e-6 * sizes[inner]).all(), f"{name}: {term.name}"
+            continue
         G = gradient_matrix(spec, gradient, i)
         size = np.sqrt([brute.S[j, j] for j, w in enumerate(spec.index) if w.term == i and w.a == w.b])
         unit = np.outer(size, size) ** 0.5 * np.abs(brute.q).max() / np.sqrt(np.diag(brute.S).max())

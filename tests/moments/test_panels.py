@@ -77,7 +77,11 @@ def test_residuals_of_two_variances_equal_brute_force(spec, name):
     assert len(moment_checks(kind, [spec])) > 15
 
 
-@pytest.mark.parametrize("problem", problems.names())
+# only `panels` knows residuals that are correlated within groups; moment_checks compare it with brute force there
+SEVERAL = [name for name in problems.names() if not problems.bound(name).correlated_residual]
+
+
+@pytest.mark.parametrize("problem", SEVERAL)
 def test_all_exact_kinds_agree(problem):
     spec = problems.bound(problem)
     exact = [moment_kinds.get(name) for name in moment_kinds if not moment_kinds.get(name).random]
