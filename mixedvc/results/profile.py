@@ -20,11 +20,13 @@ from ..inference.profile_targets import function_target as function_target
 from ..inference.profile_targets import share_target as share_target
 from ..likelihood.choose import choose
 from ..progress import Progress
+from .listing import interval_names, listing
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .point import PointResults
+    from .render import ModelSummary
 
 Float = NDArray[np.float64]
 _HIGHER = 1e-5  # units of log-likelihood by which a fit may lie below the maximum without a word
@@ -173,15 +175,19 @@ class Profile:
         how = " and ".join(sorted({self.criterion(t) for t in self.targets}))
         return f"<Profile: {len(self.targets)} parameters by {how}; .conf_int() has the intervals, .plot() draws them>"
 
+    def summary(self) -> ModelSummary:
+        """The intervals as a table: text, HTML, LaTeX."""
+        shown = self.conf_int()[["estimate", "lower", "upper", "criterion", "note"]]
+        said = [f"{name}: {note}." for name, note in shown["note"].items() if note]
+        table = shown[["criterion", "estimate", "lower", "upper"]].rename_axis("parameter")
+        title = "Profile-likelihood intervals"
+        return listing(title, table, ["parameter", "criterion"], [*self.notes, *said], interval_names(self.level))
+
     def __str__(self) -> str:
-        table = self.conf_int()[["estimate", "lower", "upper", "criterion", "note"]]
-        return "\n".join([f"Profile-likelihood intervals, level {self.level:g}", table.to_string(), *self.notes])
+        return str(self.summary())
 
     def _repr_html_(self) -> str:
-        import html
-
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<p>Profile-likelihood intervals, level {self.level:g}</p>{self.conf_int().to_html()}{notes}"
+        return self.summary().as_html()
 
 
 def _note(target: Target, path: Path, lower: End, upper: End) -> str:

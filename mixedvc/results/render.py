@@ -81,7 +81,7 @@ def text(content: SummaryTable) -> str:
         lines += [*textwrap.wrap(f"*** {content.banner} ***", width), single]
     lines += _header_lines(content, width)
     for grid in grids:
-        lines += [single, *_grid_lines(grid, width)]
+        lines += [*([single] if lines[-1] != double else []), *_grid_lines(grid, width)]
     lines.append(double)
     if content.notes:
         lines.append("Notes:")
