@@ -25,7 +25,7 @@ from ..likelihood.gaussian import levels_matmat
 from ..linalg import dense as la
 from .df import chi2_df
 from .parameters import jacobian, par_slices
-from .se import inverse_information
+from .se import inverse_information, orthogonal_patterns
 
 Float = NDArray[np.float64]
 
@@ -108,20 +108,21 @@ def kenward_roger(spec: ModelSpec, evaluation: Evaluation, estimate: PointEstima
             "or use df='satterthwaite'"
         )
     Phi = evaluation.beta_cov
-    W = reml_covariance(spec, evaluation, estimate)
-    if not np.isfinite(W).all():
+    root = reml_root(spec, evaluation, estimate)
+    W = root @ root.T
+    if not np.isfinite(root).all():
         nothing = np.full_like(Phi, np.nan)
         return KenwardRoger(nothing, Phi, nothing[None], W)
     VX = evaluation.solve(spec.X) @ Phi
-    H = covariance_along(spec, _root(W).T, VX)
+    H = covariance_along(spec, root.T, VX)
     bias = np.zeros_like(Phi)  # Σ_jk W_jk G_jᵀ P G_k with G_j = V_jV⁻¹XΦ
     for each in H:
         bias += each.T @ evaluation.project(each)
     return KenwardRoger(Phi + (bias + bias.T), Phi, np.einsum("np,rnq->rpq", VX, H), W)
 
 
-def reml_covariance(spec: ModelSpec, evaluation: Evaluation, estimate: PointEstimate) -> Float:
-    """W (m, m): inverse expected information of the linear parameters that were estimated.
+def reml_root(spec: ModelSpec, evaluation: Evaluation, estimate: PointEstimate) -> Float:
+    """F (m, r), F Fᵀ = W the inverse expected information of the linear parameters that were estimated.
 
     A variance estimated as zero stays in (as in pbkrtest): to call it known would give its stratum the residual's
     degrees of freedom.  Parameters held fixed are out, and so are those at an edge of a structure that is not linear.
@@ -133,12 +134,26 @@ def reml_covariance(spec: ModelSpec, evaluation: Evaluation, estimate: PointEsti
             moves[of] &= ~np.asarray(estimate.at_bound[of], dtype=bool)
     m = len(spec.index)
     if not moves.any():
-        return np.zeros((m, m))
-    T = jacobian(spec, estimate.par)[:, moves]
+        return np.zeros((m, 0))
+    T = jacobian(spec, estimate.par) @ _directions(spec, moves)
     try:
-        return T @ inverse_information(information_along(evaluation, "expected", T.T)) @ T.T
+        return np.asarray(T @ _root(inverse_information(information_along(evaluation, "expected", T.T))))
     except la.NotPositiveDefinite:
-        return np.full((m, m), np.nan)
+        return np.full((m, 1), np.nan)
+
+
+def _directions(spec: ModelSpec, moves: NDArray[np.bool_]) -> Float:
+    """Columns: the parameters that move; of a free Σ its entries among orthogonal effects, which do not nearly depend
+    on each other as those of the intercept and the slope of a year do."""
+    columns = []
+    for term, of in zip(spec.all_terms, par_slices(spec), strict=True):
+        local = moves[of]
+        free = term.structure.name == "us" and term.k > 1 and bool(local.all())
+        block = orthogonal_patterns(term) if free else np.eye(len(local))[:, local]
+        wide = np.zeros((len(moves), block.shape[1]))
+        wide[of] = block
+        columns.append(wide)
+    return np.hstack(columns)
 
 
 def covariance_along(spec: ModelSpec, directions: Float, U: Float) -> Float:

@@ -169,6 +169,20 @@ def _directions(spec: ModelSpec, estimate: PointEstimate, free: NDArray[np.bool_
     return np.hstack(columns)
 
 
+def orthogonal_patterns(term: Term) -> Float:
+    """Columns: the entries of Σ that one entry of it among orthogonal effects of unit size makes."""
+    C = orthogonalising(term.basis)
+    if C is None:
+        return np.eye(len(term.structure.pairs))
+    T = C / np.sqrt(np.mean(term.basis**2, axis=0))[:, None]
+    columns = []
+    for a, b in term.structure.pairs:
+        made = np.outer(T[:, a], T[:, b])
+        made = made if a == b else made + made.T
+        columns.append([made[c, d] for c, d in term.structure.pairs])
+    return np.array(columns).T
+
+
 def _free_directions(term: Term, Sigma: Float, free: NDArray[np.bool_]) -> Float:
     """Tangent of the face of an unstructured Σ in the coordinates of its pairs, made of orthogonal effects.
 

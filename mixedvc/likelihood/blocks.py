@@ -25,6 +25,7 @@ from .gaussian import GaussianEvaluation
 from .moments import moment_equations
 from .row_pairs import RowPairs, block_rows, row_pairs
 from .rows import RowFrame, Rows, working_rows
+from .turned import TurnedLikelihood, on_orthogonal_effects
 
 Float = NDArray[np.float64]
 _SMALL = 2000  # levels of which one dense block is cheap
@@ -294,7 +295,7 @@ class _Blocks:
             reason=f"{len(sizes):,} independent blocks of at most {sizes.max():,} rows",
         )
 
-    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> BlockLikelihood:
+    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> BlockLikelihood | TurnedLikelihood:
         label = spec.families
         s = np.bincount(label).astype(np.float64)
         require(
@@ -302,6 +303,9 @@ class _Blocks:
             f"the block likelihood ({len(s):,} blocks, the largest of {int(s.max()):,} rows)",
             "Terms that cross connect the blocks; fewer of them, or kernels of low rank as mv.Features, need less.",
         )
+        return on_orthogonal_effects(spec, lambda turned: self._build(turned, label, reml))
+
+    def _build(self, spec: ModelSpec, label: NDArray[np.intp], reml: bool) -> BlockLikelihood:
         rows = working_rows(spec)
         if not spec.correlated_residual:
             stacks = [block_stack(spec, rows, index) for index in block_rows(label)]

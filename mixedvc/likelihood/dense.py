@@ -35,6 +35,7 @@ from .kernels import (
 from .moments import moment_equations
 from .panel import frames_of
 from .rows import RowFrame, working_rows
+from .turned import TurnedLikelihood, on_orthogonal_effects
 
 Float = NDArray[np.float64]
 _ROUGH_FROM = 1500  # rows from which the first Newton steps are taken in single precision
@@ -356,7 +357,7 @@ class _Dense:
             reason=f"V is one dense {n:,}×{n:,} matrix",
         )
 
-    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> DenseLikelihood:
+    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> DenseLikelihood | TurnedLikelihood:
         n = spec.n
         require(
             8 * n * n * (len(spec.terms) + 3),
@@ -364,6 +365,9 @@ class _Dense:
             "Models whose terms are grouping factors or family blocks fit in blocks; kernels of low rank go in as "
             "mv.Features.",
         )
+        return on_orthogonal_effects(spec, lambda turned: self._build(turned, reml))
+
+    def _build(self, spec: ModelSpec, reml: bool) -> DenseLikelihood:
         rows = working_rows(spec)
         kernels: list[Kernel] = [row_kernel(term, rows.basis(term)) for term in spec.terms]
         kernels.append(residual_kernel(spec, rows.basis(spec.residual)))

@@ -187,23 +187,25 @@ class GroupedEvaluation:
         return (plain - given.T @ u) / self.state.sigma2, u
 
     @cached_property
-    def average_information(self) -> Float:
+    def _average(self) -> Float:
+        """Average information of working θ."""
         W = self._EZPy
         FVF, u = self._inner(W, self._ZPy[:, None], np.array([[self.quad[-1]]]))
         if self.rows.p:
             QVF = np.column_stack([self._ZVQ.T @ W, -self._ZQ.T @ u[:, -1] / self.state.sigma2])
             FVF = FVF - QVF.T @ self._C @ QVF
-        return self._turned.information(0.25 * (FVF + FVF.T))
+        return 0.25 * (FVF + FVF.T)
 
     @cached_property
-    def expected_information(self) -> Float:
+    def _expected(self) -> Float:
+        """Expected information of working θ."""
         require_pairs(self.state)
         total = by_identity(pair_traces(self.state), self._plain, self._working, float(self.rows.n))
         if self.reml and self.rows.p:
             CH = np.einsum("pq,jqr->jpr", self._C, self._HVH)
             CE = self._over_fixed(lambda *F: self._inner(*F)[0])
             total = total - 2.0 * CE + np.einsum("jpr,krp->jk", CH, CH)
-        return self._turned.information(0.25 * (total + total.T))
+        return 0.25 * (total + total.T)
 
     def _over_fixed(self, inner: Callable[[Float, Float, Float], Float]) -> Float:
         """(m, m) Σ_c F_jcᵀ(·)F_kc with F_j = V_jV⁻¹Q C^½, a few columns c at a time."""
@@ -220,9 +222,28 @@ class GroupedEvaluation:
             total += np.einsum("jckc->jk", found.reshape(m, c, m, c))
         return total
 
+    def _information(self, kind: str) -> Float:
+        """Of working θ."""
+        if kind == "observed":
+            return 2.0 * self._average - self._expected
+        return self._average if kind == "average" else self._expected
+
+    @cached_property
+    def average_information(self) -> Float:
+        return self._turned.information(self._information("average"))
+
+    @cached_property
+    def expected_information(self) -> Float:
+        return self._turned.information(self._information("expected"))
+
     @cached_property
     def observed_information(self) -> Float:
-        return 2.0 * self.average_information - self.expected_information
+        return self._turned.information(self._information("observed"))
+
+    def information_along(self, kind: str, D: Float) -> Float:
+        """(r, r) D I Dᵀ of the information called `kind` and directions D (r, m) of θ."""
+        working = self._turned.directions(D)
+        return working @ self._information(kind) @ working.T
 
     @cached_property
     def cross_trace(self) -> Float:

@@ -331,7 +331,7 @@ class Layout:
 
 def layout_of(spec: ModelSpec, rows: Rows) -> Layout:
     """Lay out the random terms of `spec` for elimination."""
-    turned = orthogonal_effects(spec, rows)
+    turned = orthogonal_effects(spec, rows.scale)
     factors = factors_of(spec, rows, turned)
     diagonal = [own(factor) for factor in factors]
     pairs = [(f, g) for f in range(len(factors)) for g in range(f + 1, len(factors))]

@@ -7,15 +7,14 @@ user's, so that scores and informations go back through Kᵀ(·)K.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
 from ..linalg import dense as la
-from ..linalg.columns import orthogonalising
-from .rows import Rows
+from ..linalg.columns import condition, orthogonalising
 
 Float = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
@@ -69,6 +68,13 @@ class OrthogonalEffects:
         """A matrix over working θ (m, m) → over the user's."""
         return self.dual(self.dual(matrix).T).T
 
+    def directions(self, D: Float) -> Float:
+        """Directions of θ (r, m) → of working θ: D I Dᵀ keeps its digits where the user's information has lost them."""
+        out = np.array(D)
+        for at, K in self.mixing:
+            out[:, at] = out[:, at] @ K.T
+        return out
+
     def basis(self, term: int, basis: Float) -> Float:
         """basis · T."""
         T = self.turns[term]
@@ -85,8 +91,17 @@ class OrthogonalEffects:
         return cov if T is None else np.einsum("ab,qbc,dc->qad", T, cov, T, optimize=True)
 
 
-def orthogonal_effects(spec: ModelSpec, rows: Rows) -> OrthogonalEffects:
-    """Turn every term all of whose entries of Σ are parameters."""
+def orthogonal_effects(spec: ModelSpec, scale: Float, collinear: float = 0.0) -> OrthogonalEffects:
+    """Turn every term all of whose entries of Σ are parameters.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    scale : (n,)
+        Factor of each row: the effects are made orthogonal over working rows.
+    collinear : float
+        Condition of the effects, each of unit size, below which they stay as they are.
+    """
     turns: list[Float | None] = []
     inverses: list[Float | None] = []
     mixing = []
@@ -95,9 +110,9 @@ def orthogonal_effects(spec: ModelSpec, rows: Rows) -> OrthogonalEffects:
         pairs, k = term.structure.pairs, term.k
         T = inverse = None
         if k > 1 and len(pairs) == k * (k + 1) // 2:
-            basis = rows.basis(term)
+            basis = term.basis * scale[:, None]
             C = orthogonalising(basis)
-            if C is not None:
+            if C is not None and (not collinear or condition(C) > collinear):
                 size = np.sqrt(np.mean(np.square(basis), axis=0))
                 T = C / size[:, None]
                 inverse = la.small_solve(C, np.diag(size))
@@ -106,6 +121,12 @@ def orthogonal_effects(spec: ModelSpec, rows: Rows) -> OrthogonalEffects:
         inverses.append(inverse)
         start += len(pairs)
     return OrthogonalEffects(tuple(turns), tuple(inverses), tuple(mixing))
+
+
+def turned_specification(spec: ModelSpec, turned: OrthogonalEffects) -> ModelSpec:
+    """The same model of the turned effects: basis·T of every term in the place of its basis."""
+    terms = [replace(term, basis=turned.basis(i, term.basis)) for i, term in enumerate(spec.terms)]
+    return replace(spec, terms=tuple(terms))
 
 
 def _mixing(inverse: Float, pairs: tuple[tuple[int, int], ...]) -> Float:

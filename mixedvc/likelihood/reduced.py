@@ -21,6 +21,7 @@ from .choose import Cost, cost_of
 from .dense import DenseLikelihood
 from .kernels import DiagonalKernel, ExplicitKernel, Kernel, ScalarKernel
 from .rows import Rows, working_rows
+from .turned import TurnedLikelihood, on_orthogonal_effects
 
 Float = NDArray[np.float64]
 
@@ -152,7 +153,10 @@ class _Reduced:
             reason=f"the random terms span {r:,} of {spec.n:,} directions" + (" (vector terms)" if vectors > 1 else ""),
         )
 
-    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> DenseLikelihood:
+    def __call__(self, spec: ModelSpec, *, reml: bool = True) -> DenseLikelihood | TurnedLikelihood:
+        return on_orthogonal_effects(spec, lambda turned: self._build(turned, reml))
+
+    def _build(self, spec: ModelSpec, reml: bool) -> DenseLikelihood:
         frame, kernels = compress(working_rows(spec))
         return DenseLikelihood(spec, reml, frame, kernels, self.name)
 

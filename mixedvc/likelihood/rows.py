@@ -114,9 +114,7 @@ def working_rows(spec: ModelSpec) -> Rows:
             f"this likelihood is for one response, the specification has {spec.t} ({', '.join(spec.y_names[:3])} …): "
             "fit each response by itself"
         )
-    residual = spec.residual
-    size = residual.basis[:, 0] if residual.k == 1 else np.sqrt(np.square(residual.basis).sum(axis=1))
-    scale = 1.0 / np.where(size > 0.0, size, 1.0)
+    scale = row_scale(spec)
     if spec.p:
         Q, R = orthonormalised(spec.X * scale[:, None])
     else:
@@ -124,6 +122,13 @@ def working_rows(spec: ModelSpec) -> Rows:
     y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
     remainder, ols = _take_out(Q, y * scale)
     return Rows(spec, scale, Q, R, remainder, ols)
+
+
+def row_scale(spec: ModelSpec) -> Float:
+    """(n,) factor that makes a working row of each row: weight^½."""
+    residual = spec.residual
+    size = residual.basis[:, 0] if residual.k == 1 else np.sqrt(np.square(residual.basis).sum(axis=1))
+    return np.asarray(1.0 / np.where(size > 0.0, size, 1.0))
 
 
 def _take_out(Q: Float, y: Float) -> tuple[Float, Float]:

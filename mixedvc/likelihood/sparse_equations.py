@@ -193,7 +193,7 @@ def equations(rows: Rows, sources: list[Source]) -> Equations:
     terms = rows.spec.terms
     starts = np.concatenate([[0], np.cumsum([term.k * s.size for term, s in zip(terms, sources, strict=True)])])
     met = [s.everyone[s.seen[term.codes]] for term, s in zip(terms, sources, strict=True)]
-    turned = orthogonal_effects(rows.spec, rows)
+    turned = orthogonal_effects(rows.spec, rows.scale)
     bases = [turned.basis(i, rows.basis(term)) for i, term in enumerate(terms)]
     patterns, sums, owners, spreads = [], [], [], []
     for i, term in enumerate(terms):

@@ -111,6 +111,11 @@ def orthogonalising(X: Float, weights: Float | None = None) -> Float | None:
     return np.asarray(np.linalg.inv(upper.T), dtype=np.float64)
 
 
+def condition(M: Float) -> float:
+    """Largest over least singular value of a small square matrix."""
+    return float(np.linalg.cond(M))
+
+
 def row_complement(C: Float, B: Float) -> Float:
     """Columns c+1… of B Q where Q is the full Householder factor of Cᵀ (c×m): the part of B that C annihilates.
 
