@@ -33,7 +33,12 @@ class Move:
     inward: bool
 
 
-def observed_by_differences(score: Callable[[Float], Float], spec: ModelSpec, theta: Float) -> Float:
+def observed_by_differences(
+    score: Callable[[Float], Float],
+    spec: ModelSpec,
+    theta: Float,
+    directions_of: Callable[[Float], Float] | None = None,
+) -> Float:
     """(m, m) −∂score/∂θ at θ, to about eight digits of its largest entries.
 
     Parameters
@@ -42,6 +47,8 @@ def observed_by_differences(score: Callable[[Float], Float], spec: ModelSpec, th
         θ (m,) → exact score (m,); called twice for each parameter, and once more at θ.
     spec : ModelSpec
     theta : (m,)
+    directions_of : callable, optional
+        Directions of θ (r, m) → of the parameters by which `score` and the answer are derivatives, where not θ's own.
     """
     sigmas = spec.sigmas(theta)
     here = score(theta)
@@ -57,7 +64,8 @@ def observed_by_differences(score: Callable[[Float], Float], spec: ModelSpec, th
             change = (up - down) / (2.0 * h)
         directions.append(spec.theta([move.first if i == move.term else 0.0 * S for i, S in enumerate(sigmas)]))
         changes.append(-change)
-    return _combined(np.array(directions), np.array(changes))
+    D = np.array(directions)
+    return _combined(D if directions_of is None else directions_of(D), np.array(changes))
 
 
 def _combined(D: Float, changes: Float) -> Float:

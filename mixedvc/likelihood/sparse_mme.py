@@ -6,7 +6,7 @@ One evaluation costs what the non-zeros of a sparse Cholesky factor cost; no n×
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,11 +20,13 @@ from .dense import DenseLikelihood
 from .differences import observed_by_differences
 from .gaussian import GaussianEvaluation
 from .kernels import Kernel, residual_kernel, row_kernel
+from .orthogonal_effects import turned_specification
 from .rows import RowFrame, Rows, working_rows
 from .sparse_equations import Equations, equations, groups_of
 from .sparse_moments import sparse_moments
 from .sparse_sources import source_of, source_size
 from .sparse_state import SparseState, largest_eigenvalues
+from .turned import TurnedEvaluation, TurnedLikelihood
 
 Float = NDArray[np.float64]
 _SMALL = 300  # effects below which the pattern is not looked at to tell the price
@@ -45,7 +47,7 @@ class Setup:
 
 
 class SparseEvaluation(GaussianEvaluation):
-    """One θ (see `mixedvc.likelihood.base.Evaluation`)."""
+    """One θ (see `mixedvc.likelihood.base.Evaluation`), but derivatives are by working θ: those of `Equations`."""
 
     state: SparseState
 
@@ -60,7 +62,8 @@ class SparseEvaluation(GaussianEvaluation):
     def observed_information(self) -> Float:
         if self.rows.n <= _DIRECT:
             return 2.0 * self.average_information - self.expected_information
-        return observed_by_differences(self._score_at, self.rows.spec, self.theta)
+        turned = self.setup.equations.turned
+        return observed_by_differences(self._score_at, self.rows.spec, self.theta, turned.directions)
 
     @cached_property
     def expected_information(self) -> Float:
@@ -95,6 +98,25 @@ class SparseEvaluation(GaussianEvaluation):
         return out * np.outer(np.diagonal(Sigma) > 0.0, np.diagonal(Sigma) > 0.0)
 
 
+class OnUserScale(TurnedEvaluation):
+    """A `SparseEvaluation`, whose effects are the user's, with derivatives by the user's θ."""
+
+    inner: SparseEvaluation
+
+    def blup(self, term: int) -> Float:
+        return self.inner.blup(term)
+
+    def prediction_cov(self, term: int, *, fixed_known: bool = False) -> Float:
+        return self.inner.prediction_cov(term, fixed_known=fixed_known)
+
+    def prediction_cov_of_labels(self, term: int, *, fixed_known: bool = False) -> Float | None:
+        """(L, k, k) `prediction_cov` of all labels of a pedigree or precision; None of other covariances."""
+        return self.inner.prediction_cov_of_labels(term, fixed_known=fixed_known)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Float, list[Float]]:
+        return self.inner.draw(rng)
+
+
 class SparseLikelihood:
     """V through sparse mixed-model equations (see `mixedvc.likelihood.base.Likelihood`).
 
@@ -107,15 +129,16 @@ class SparseLikelihood:
     def __init__(self, spec: ModelSpec, reml: bool, setup: Setup, frame: RowFrame, kernels: list[Kernel] | None = None):
         self.spec, self.reml, self.setup, self.frame = spec, reml, setup, frame
         self._kernels: list[Kernel] = [] if kernels is None else kernels  # filled when first needed
-        self._last: SparseEvaluation | None = None
+        self._last: OnUserScale | None = None
 
-    def at(self, theta: Float) -> GaussianEvaluation:
+    def at(self, theta: Float) -> TurnedEvaluation:
         theta = np.array(theta, dtype=np.float64)
         if self._all_but_explained(theta):
             return self._whole.at(theta)
         if self._last is None or not np.array_equal(self._last.theta, theta):
             self._last = None
-            self._last = SparseEvaluation(self.setup, self.frame, theta, self.reml)
+            inner = SparseEvaluation(self.setup, self.frame, theta, self.reml)
+            self._last = OnUserScale(inner, self.setup.equations.turned, theta)
         return self._last
 
     def _all_but_explained(self, theta: Float) -> bool:
@@ -130,12 +153,15 @@ class SparseLikelihood:
         return bool(0.0 <= np.diagonal(residual).min() < _REGULAR * largest)
 
     @cached_property
-    def _whole(self) -> DenseLikelihood:
-        rows = self.frame.rows
+    def _whole(self) -> TurnedLikelihood:
+        turned = self.setup.equations.turned
+        spec = turned_specification(self.spec, turned)
+        rows = replace(self.frame.rows, spec=spec)
         if not self._kernels:
-            self._kernels += [row_kernel(term, rows.basis(term)) for term in self.spec.terms]
-            self._kernels.append(residual_kernel(self.spec, rows.basis(self.spec.residual)))
-        return DenseLikelihood(self.spec, self.reml, self.frame, self._kernels, self.name)
+            self._kernels += [row_kernel(term, rows.basis(term)) for term in spec.terms]
+            self._kernels.append(residual_kernel(spec, rows.basis(spec.residual)))
+        inner = DenseLikelihood(spec, self.reml, RowFrame(rows), self._kernels, self.name)
+        return TurnedLikelihood(self.spec, inner, turned)
 
     def moments(self) -> tuple[Float, Float]:
         return sparse_moments(self.frame, self.setup.equations, self.setup.independent)

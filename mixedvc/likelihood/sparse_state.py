@@ -68,7 +68,7 @@ class SparseState:
         return self.factor.solve(self.equations.gather(self.roots, given))
 
     def apply(self, U: Float) -> Float:
-        return apply_all(self.rows, self.equations, U)
+        return apply_working(self.rows, self.equations, U)
 
     @cached_property
     def inverse(self) -> Float:
@@ -82,8 +82,7 @@ class SparseState:
             S = M @ back
             out += [S[a, a] if a == b else S[a, b] + S[b, a] for a, b in term.structure.pairs]
         explained = self.equations.residual_traces(self.roots, self.inverse)
-        plain = np.concatenate([out, self.precision * (self.equations.counts - self.precision * explained)])
-        return self.equations.turned.dual(plain)
+        return np.concatenate([out, self.precision * (self.equations.counts - self.precision * explained)])
 
     def _columns(self) -> list[Float]:
         n, m = self.rows.n, len(self.theta)
@@ -127,6 +126,11 @@ def _root(Sigma: Float, unit: Float, rounding: float) -> tuple[Float, Float]:
 
 def apply_all(rows: Rows, equations: Equations, U: Float) -> Float:
     """(m, n, c): V_j U of every linear parameter, the residual's last."""
+    return equations.turned.dual(apply_working(rows, equations, U))
+
+
+def apply_working(rows: Rows, equations: Equations, U: Float) -> Float:
+    """(m, n, c): V_j U of every working parameter, the residual's last."""
     spec = rows.spec
     n, c = U.shape
     out = np.zeros((len(spec.index), n, c))
@@ -143,7 +147,7 @@ def apply_all(rows: Rows, equations: Equations, U: Float) -> Float:
         out[at] = U
     else:
         out[at + equations.group, np.arange(n)] = U
-    return equations.turned.dual(out)
+    return out
 
 
 def _through(term: Term, basis: Float, U: Float) -> Float:

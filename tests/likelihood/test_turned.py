@@ -11,7 +11,7 @@ import mixedvc as mv
 from mixedvc.likelihood import likelihoods
 from mixedvc.likelihood.base import information_along
 from mixedvc.likelihood.panel import with_responses
-from mixedvc.likelihood.turned import TurnedLikelihood
+from mixedvc.likelihood.turned import TurnedEvaluation, TurnedLikelihood
 from mixedvc.testing import problems
 from mixedvc.testing.likelihood_checks import draw_checks, likelihood_checks
 
@@ -20,7 +20,7 @@ from ..tolerances import IDENTITY
 YEAR = 2000.0
 SAME = 1e-7
 TURNING = ["dense", "reduced", "blocks"]
-NAMES = [*TURNING, "grouped"]
+NAMES = [*TURNING, "grouped", "sparse"]
 MOVE = np.array([[1.0, -YEAR], [0.0, 1.0]])  # effects at year 0 from those at 2000
 
 
@@ -113,12 +113,12 @@ FAR = {
 
 
 @pytest.mark.parametrize("problem", FAR)
-@pytest.mark.parametrize("name", TURNING)
-def test_every_quantity_of_a_turned_likelihood_equals_brute_force(name, problem):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_quantity_of_far_covariates_equals_brute_force(name, problem):
     kind, spec = likelihoods.get(name), FAR[problem]()
     if kind.cost(spec) is None:
         pytest.skip(f"the {name} likelihood says that it does not apply")
-    assert isinstance(kind(spec), TurnedLikelihood)
+    assert isinstance(kind(spec), TurnedLikelihood) == (name in TURNING)
     assert likelihood_checks(kind, spec)
     draw_checks(kind, spec, draws=300, other_response=True)
 
@@ -145,3 +145,30 @@ def test_likelihoods_of_ordinary_covariates_are_not_turned(name):
             assert not isinstance(kind(problems.bound(problem)), TurnedLikelihood)
     held = shifted(problems.bound("slopes_uncorrelated"))  # without a covariance there is nothing to turn
     assert not isinstance(likelihoods.get("dense")(held), TurnedLikelihood)
+
+
+def test_differences_of_the_sparse_score_are_taken_by_orthogonal_effects(monkeypatch):
+    near, far = fits("sparse")
+    monkeypatch.setattr("mixedvc.likelihood.sparse_mme._DIRECT", 10)
+    theta, M = moved(near, far)
+    at = likelihoods.get("sparse")(far.spec).at(theta)
+    exact, size = near.likelihood.at(near.theta), np.sqrt(np.diag(near.evaluation.expected_information))
+    for kind in ("observed", "expected"):
+        want = getattr(exact, f"{kind}_information")
+        assert (np.abs(information_along(at, kind, M.T) - want) < 1e-5 * np.outer(size, size)).all()
+
+
+def test_the_sparse_likelihood_factors_v_in_orthogonal_effects_where_the_residual_vanishes(monkeypatch):
+    near, far = fits("sparse")
+    monkeypatch.setattr("mixedvc.likelihood.sparse_mme._REGULAR", 1e9)
+    theta, M = moved(near, far)
+    likelihood = likelihoods.get("sparse")(far.spec)
+    at, want = likelihood.at(theta), near.likelihood.at(near.theta)
+    assert type(at) is TurnedEvaluation
+    np.testing.assert_allclose(at.loglik, want.loglik, rtol=1e-11)
+    np.testing.assert_allclose(np.linalg.inv(MOVE) @ at.blup(0)[3], want.blup(0)[3], rtol=0, atol=SAME)
+    size = np.sqrt(np.outer(*2 * [np.diag(want.expected_information)]))
+    assert (np.abs(information_along(at, "observed", M.T) - want.observed_information) < SAME * size).all()
+    y = np.random.default_rng(2).standard_normal(240)
+    other = near.likelihood.with_response(y).at(near.theta)
+    np.testing.assert_allclose(likelihood.with_response(y).at(theta).loglik, other.loglik, rtol=1e-11)
