@@ -25,7 +25,6 @@ from .quadratic import box_step
 from .start import Units
 
 Float = NDArray[np.float64]
-MEMORY = 2  # steps whose change of the score corrects the average information
 FAR, EARLY = 0.1, 5  # decrement above which, and iterations in which, steps are kept from overshooting
 
 
@@ -61,7 +60,6 @@ class Ascent:
     evaluations: int = 0
     _length: float = 1.0  # of the last step, 1 where it was not damped
     _damping: float = 0.0
-    _pairs: list[tuple[Float, Float]] = field(default_factory=list)
     _observed: bool = False  # whether the observed information has taken over
     _taken_over: float = np.inf  # number of rows when it did
 
@@ -185,31 +183,11 @@ class Ascent:
                 self._length = 1.0 / (1.0 + self._damping)
                 # below the rounding of ℓ a step cannot be judged, and needs no damping
                 self._ease((value - at.loglik) / promised if promised > 100 * noise else 1.0, attempt)
-                after = self._after(at, self._split(at.charts, q + direction), theta, value)
-                return self._learned(at, after, decrement), decrement
+                return self._after(at, self._split(at.charts, q + direction), theta, value), decrement
             self.reject(theta, value)
             self._damping = max(4.0 * self._damping, 0.25)
         self._damping = 0.0
         return at, decrement
-
-    def _learned(self, before: Point, after: Point, decrement: float) -> Point:
-        """The point with what the last step showed of the curvature, where the steps are already short.
-
-        The average information is wrong by a few per cent along a few directions, and Newton comes closer by that
-        factor only; the symmetric rank-one formula takes the direction just gone from the change of the score.
-        """
-        if self.information != "average" or self._observed or not 1e-12 < decrement < FAR:
-            self._pairs.clear()
-            return after
-        s = self._scaled(after.theta) - self._scaled(before.theta)
-        self._pairs.append((s, before.score - after.score))
-        del self._pairs[:-MEMORY]
-        for s, y in self._pairs:
-            after.information = _secant(after.information, s, y)
-        return after
-
-    def _scaled(self, theta: Float) -> Float:
-        return self.spec.theta([self.units.down(i, S) for i, S in enumerate(self.spec.sigmas(theta))])
 
     def _after(self, at: Point, pieces: list[Float], theta: Float, value: float) -> Point:
         """The point of a step that was accepted.
@@ -293,7 +271,6 @@ class Ascent:
                 if released is None:
                     return at, True, "Newton decrement below tolerance" if decrement < self.tol else "rounding limit"
                 at = released
-                self._pairs.clear()
         except KeyboardInterrupt:
             return at, False, f"interrupted after {len(self.rows)} iterations; the numbers are those of the last one"
         return at, False, f"stopped after {self.max_iter} iterations (decrement {self.rows[-1].decrement:.1e})"
@@ -478,18 +455,3 @@ def scale_parameters(structure: object, par: Float, units: Units, i: int, *, up:
         if effect2 is None:  # a variance, of one effect or (where all sizes are equal) of all
             factor[j] = units.variance / sizes[effects.get(effect, 0)] ** 2
     return par * factor**power
-
-
-def _secant(H: Float, s: Float, y: Float) -> Float:
-    """H changed by the symmetric rank-one formula so that H s = y, where it stays safely positive definite."""
-    r = y - H @ s
-    along = float(r @ s)
-    if along * along < 1e-12 * float(r @ r) * float(s @ s):
-        return H
-    if along < 0:
-        try:
-            if 1.0 + float(r @ la.small_solve(H, r)) / along < 0.2:
-                return H
-        except la.NotPositiveDefinite:
-            return H
-    return H + np.outer(r, r) / along
