@@ -21,7 +21,6 @@ from .row_pairs import row_pairs
 from .rows import Rows
 
 Float = NDArray[np.float64]
-LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 class Frame(Protocol):
@@ -112,28 +111,16 @@ class GaussianEvaluation:
 
     @cached_property
     def loglik(self) -> float:
-        rows = self.rows
         _, L, _, Py = self._solved
-        total = self.state.logdet - 2.0 * rows.log_scale + float(self.frame.y @ Py)
-        if not self.reml:
-            return -0.5 * (rows.n * LOG_2PI + total)
-        log_xvx = (la.logdet_from_cholesky(L) if len(L) else 0.0) + 2.0 * rows.log_det_R
-        return -0.5 * ((rows.n - rows.p) * LOG_2PI + total + log_xvx)
+        return self.rows.loglik(self.state.logdet, float(self.frame.y @ Py), L, self.reml)
 
     @cached_property
     def beta(self) -> Float:
-        if not self.rows.p:
-            return np.empty(0)
-        return la.solve_triangular(self.rows.R, self.rows.ols + self._solved[2], lower=False)
-
-    def _on_user_scale(self, C: Float) -> Float:
-        """R⁻¹ C R⁻ᵀ."""
-        half = la.solve_triangular(self.rows.R, C, lower=False)
-        return la.solve_triangular(self.rows.R, half.T, lower=False)
+        return self.rows.beta(self._solved[2])
 
     @cached_property
     def beta_cov(self) -> Float:
-        return self._on_user_scale(self._C) if self.rows.p else np.empty((0, 0))
+        return self.rows.on_user_scale(self._C)
 
     @cached_property
     def Py(self) -> Float:
@@ -236,7 +223,7 @@ class GaussianEvaluation:
     @cached_property
     def beta_cov_gradient(self) -> Float:
         inner = np.einsum("pq,jqr,rs->jps", self._C, self._HVH, self._C)
-        return np.stack([self._on_user_scale(D) for D in inner])
+        return np.stack([self.rows.on_user_scale(D) for D in inner])
 
     # ---- solves and random effects on the user's rows -------------------------------------------------------
 

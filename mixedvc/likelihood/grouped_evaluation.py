@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..linalg import dense as la
 from ..linalg.memory import require
 from ..linalg.products import product
-from .gaussian import LOG_2PI, levels_matmat, prior_draw
+from .gaussian import levels_matmat, prior_draw
 from .grouped_pairs import by_identity, cross_traces, pair_traces, parameters
 from .grouped_state import GroupedState
 from .rows import Rows
@@ -75,28 +75,15 @@ class GroupedEvaluation:
 
     @cached_property
     def loglik(self) -> float:
-        rows = self.rows
-        total = self.state.logdet - 2.0 * rows.log_scale + self._rest[1]
-        if not self.reml:
-            return -0.5 * (rows.n * LOG_2PI + total)
-        L = self._fixed[1]
-        log_xvx = (la.logdet_from_cholesky(L) if len(L) else 0.0) + 2.0 * rows.log_det_R
-        return -0.5 * ((rows.n - rows.p) * LOG_2PI + total + log_xvx)
+        return self.rows.loglik(self.state.logdet, self._rest[1], self._fixed[1], self.reml)
 
     @cached_property
     def beta(self) -> Float:
-        if not self.rows.p:
-            return np.empty(0)
-        return la.solve_triangular(self.rows.R, self.rows.ols + self._fixed[2], lower=False)
-
-    def _on_user_scale(self, C: Float) -> Float:
-        """R⁻¹ C R⁻ᵀ."""
-        half = la.solve_triangular(self.rows.R, C, lower=False)
-        return la.solve_triangular(self.rows.R, half.T, lower=False)
+        return self.rows.beta(self._fixed[2])
 
     @cached_property
     def beta_cov(self) -> Float:
-        return self._on_user_scale(self._C) if self.rows.p else np.empty((0, 0))
+        return self.rows.on_user_scale(self._C)
 
     @cached_property
     def Py(self) -> Float:
@@ -267,7 +254,7 @@ class GroupedEvaluation:
         p = self.rows.p
         if not p:
             return np.empty((len(self.theta), 0, 0))
-        return self._turned.dual(np.stack([self._on_user_scale(self._C @ D @ self._C) for D in self._HVH]))
+        return self._turned.dual(np.stack([self.rows.on_user_scale(self._C @ D @ self._C) for D in self._HVH]))
 
     # ---- solves and random effects on the user's rows -------------------------------------------------------
 

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec, Term
 from ..errors import MixedVCError
+from ..linalg import dense as la
 from ..linalg.columns import orthonormalised
 
 Float = NDArray[np.float64]
+LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,25 @@ class Rows:
     def scalar_residual(self) -> bool:
         """Whether the working residual is σ² times the identity."""
         return self.spec.residual.k == 1
+
+    def loglik(self, logdet: float, yPy: float, L: Float, reml: bool) -> float:
+        """The criterion of the user's rows from log|V| and yᵀPy of these, L the Cholesky factor of QᵀV⁻¹Q."""
+        total = logdet - 2.0 * self.log_scale + yPy
+        if not reml:
+            return -0.5 * (self.n * LOG_2PI + total)
+        log_xvx = (la.logdet_from_cholesky(L) if len(L) else 0.0) + 2.0 * self.log_det_R
+        return -0.5 * ((self.n - self.p) * LOG_2PI + total + log_xvx)
+
+    def beta(self, b: Float) -> Float:
+        """β̂ of the user from the GLS coefficients b of the remainder in Q."""
+        return la.solve_triangular(self.R, self.ols + b, lower=False) if self.p else np.empty(0)
+
+    def on_user_scale(self, C: Float) -> Float:
+        """R⁻¹ C R⁻ᵀ: a covariance of coefficients in Q as one of β̂."""
+        if not self.p:
+            return np.empty((0, 0))
+        half = la.solve_triangular(self.R, C, lower=False)
+        return la.solve_triangular(self.R, half.T, lower=False)
 
     def with_response(self, y: Float) -> Rows:
         """The same rows for another response (offset still to be subtracted)."""

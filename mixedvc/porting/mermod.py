@@ -336,12 +336,17 @@ def model_text(m: LmerMod) -> str:
         lines += ["Fixed Effects:", named_vector(m.names, texts, gap=2)]
     else:
         lines.append("No fixed effect coefficients")
-    lines += rank_note(m)
+    return "\n".join(lines + warnings_text(m))
+
+
+def warnings_text(m: LmerMod) -> list[str]:
+    """What lme4 prints last: dropped columns, a singular fit, no convergence."""
+    lines = rank_note(m)
     if m.is_singular:
         lines.append("boundary (singular) fit: see help('isSingular')")
     if not m.fit.converged:
         lines.append(f"not converged: {m.fit.estimate.message}")
-    return "\n".join(lines)
+    return lines
 
 
 def rank_note(m: LmerMod) -> list[str]:

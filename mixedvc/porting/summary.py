@@ -11,7 +11,7 @@ import pandas as pd
 from ..errors import OptionError
 from ..inference import intervals
 from .extract import residuals
-from .mermod import LmerMod, criterion_text, groups_text, head_text, need_model, rank_note, varcorr_table
+from .mermod import LmerMod, criterion_text, groups_text, head_text, need_model, varcorr_table, warnings_text
 from .rnumbers import abbreviated, common, format_numbers, rounded, zapped
 from .rtables import coefficient_table, grid, named_vector
 from .rvalues import RFrame, frame
@@ -96,12 +96,7 @@ def summary_text(s: SummaryMerMod) -> str:
     elif s.correlation is None:
         lines += ["", f"Correlation matrix not shown by default, as p = {p} > {MOST_CORRELATIONS}."]
         lines += ["Use print(summary(m, correlation=True)), or vcov(m), if you need it"]
-    lines += rank_note(m)
-    if m.is_singular:
-        lines.append("boundary (singular) fit: see help('isSingular')")
-    if not m.fit.converged:
-        lines.append(f"not converged: {m.fit.estimate.message}")
-    return "\n".join(lines)
+    return "\n".join(lines + warnings_text(m))
 
 
 def _quantiles(m: LmerMod) -> str:

@@ -25,20 +25,11 @@ from mixedvc.likelihood import choose
 from mixedvc.testing import assemble, problems
 from mixedvc.testing.brute import Brute
 from tests.reference.load import matrix, reference
+from tests.reference_numbers.test_lme4 import CASES
 from tests.tolerances import COMPONENT, IDENTITY, OBJECTIVE, PARAMETER
 
 Z = normal_quantile(0.95)
-LME4 = {
-    "dyestuff/batch": "Yield ~ 1 + (1 | Batch)",
-    "dyestuff2/batch_boundary": "Yield ~ 1 + (1 | Batch)",
-    "penicillin/crossed": "diameter ~ 1 + (1 | plate) + (1 | sample)",
-    "pastes/nested": "strength ~ 1 + (1 | batch/cask)",
-    "sleepstudy/intercept": "Reaction ~ Days + (1 | Subject)",
-    "sleepstudy/slope_correlated": "Reaction ~ Days + (Days | Subject)",
-    "sleepstudy/slope_uncorrelated": "Reaction ~ Days + (Days || Subject)",
-    "orthodont/lmer_intercept": "distance ~ age * Sex + (1 | Subject)",
-    "orthodont/lmer_slope": "distance ~ age * Sex + (age | Subject)",
-}
+LME4 = {**CASES, "dyestuff2/batch_boundary": "Yield ~ 1 + (1 | Batch)"}
 
 
 def quietly(formula, data, **options):
