@@ -16,6 +16,7 @@ from ..formula.residual import ResidualFormula, parse_residual
 from ..formula.resolve import resolve
 from ..formula.terms import BarTerm, FixedTerm, Formula
 from ..linalg.columns import orthonormal
+from ..structures import make as structures_of
 from ..structures import structures
 from . import identify, random
 from .contrasts import as_contrasts
@@ -30,8 +31,10 @@ from .residual import Cells, ResidualSource, groups_of, make_residual
 from .rows import check_response, offsets, responses, weights
 from .source import Source
 from .spec import Dropped, ModelSpec, Term
+from .traits import Traits, cells_of, row_names, stacked_columns, stacked_term, trait_residual
 
 Float = NDArray[np.float64]
+TRAIT_RESIDUALS = ("us", "diag")  # among the traits of one record
 Terms = tuple[tuple[str, ...], ...]
 
 
@@ -192,13 +195,15 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
     covariances = _covariances(request, bars, table.groups)
     request = replace(request, covariances=covariances)
     terms, coders = _random_terms(request, bars, table, covariances)
-    X, names, coder, kept, aliased = _fixed(request, parsed, table, coders)
+    X, names, coder = _fixed(request, parsed, table, coders)
     w = weights(request, evaluator, table.rows, table.labels)
     offset = offsets(parsed, request, evaluator, table.rows, table.labels)
-    residual, cells = make_residual(table.residual, table.values, table.blocks, table.rows, table.labels, w, X)
-    y = table.y[table.rows]
-    left = y if offset is None else y - offset[:, None]
-    _check_model(left, X, terms, residual, table.y_names, table.labels)
+    lay = _one_response if table.y.shape[1] == 1 else _several_responses
+    laid = lay(request, bars, table, terms, X, names, w, offset)
+    kept, aliased = full_rank(laid.X, laid.x_names, request.rank)
+    if aliased:
+        laid = laid.with_columns(kept)
+    _check_model(laid, table)
     source = Source(
         request=request,
         binder=bind_request,
@@ -209,23 +214,94 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
         coders=coders,
         memory=evaluator.memory,
         fingerprints={name: covariance.fingerprint() for name, covariance in covariances.items()},
-        residual=cells,
+        residual=laid.cells,
     )
     return ModelSpec(
-        y=y[:, 0] if y.shape[1] == 1 else y,
-        X=X,
-        terms=terms,
-        residual=residual,
-        x_names=names,
+        y=laid.y,
+        X=laid.X,
+        terms=laid.terms,
+        residual=laid.residual,
+        x_names=laid.x_names,
         y_names=table.y_names,
-        row_labels=table.labels,
-        weights=w,
-        offset=offset,
+        row_labels=laid.labels,
+        weights=laid.weights,
+        offset=laid.offset,
         aliased=aliased,
         dropped=table.dropped,
         missing=request.missing,
-        notes=(*notes, *_notes(bars, terms, table, coders), *_residual_notes(cells, table.dropped)),
+        notes=(*notes, *_notes(bars, terms, table, coders), *_residual_notes(laid.cells, table.dropped)),
         source=source,
+        traits=laid.traits,
+    )
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """The arrays of a specification: rows are records, or cells of records × traits."""
+
+    y: Float
+    X: Float
+    x_names: tuple[str, ...]
+    terms: tuple[Term, ...]
+    residual: Term
+    weights: Float | None
+    offset: Float | None
+    labels: NDArray[np.object_]
+    cells: ResidualSource | None = None
+    traits: Traits | None = None
+
+    def with_columns(self, kept: NDArray[np.intp]) -> _Laid:
+        """With these fixed effects only."""
+        traits = self.traits and replace(self.traits, columns=self.traits.columns[kept])
+        return replace(self, X=self.X[:, kept], x_names=tuple(self.x_names[j] for j in kept.tolist()), traits=traits)
+
+
+def _one_response(
+    request: Request,
+    bars: tuple[BarTerm, ...],
+    table: _Table,
+    terms: tuple[Term, ...],
+    X: Float,
+    names: tuple[str, ...],
+    w: Float | None,
+    offset: Float | None,
+) -> _Laid:
+    if request.residual in TRAIT_RESIDUALS[1:]:
+        raise OptionError(f"residual={request.residual!r} is a covariance among responses, and the formula has one")
+    residual, cells = make_residual(table.residual, table.values, table.blocks, table.rows, table.labels, w, X)
+    return _Laid(table.y[table.rows, 0], X, names, terms, residual, w, offset, table.labels, cells)
+
+
+def _several_responses(
+    request: Request,
+    bars: tuple[BarTerm, ...],
+    table: _Table,
+    terms: tuple[Term, ...],
+    X: Float,
+    names: tuple[str, ...],
+    w: Float | None,
+    offset: Float | None,
+) -> _Laid:
+    """Records × traits as rows (`mixedvc.design.traits`)."""
+    if table.residual is not None:
+        table.residual.fail("with several responses the residual is a covariance among them: 'us' or 'diag'")
+    Y = table.y[table.rows]
+    cells = cells_of(Y, table.y_names, table.labels)
+    X, names, columns = stacked_columns(X, names, np.zeros(len(names), dtype=bool), cells)
+    stacked = [
+        stacked_term(term, structures_of(bar.structure, cells.t * term.k, bar.options), cells)
+        for term, bar in zip(terms, bars, strict=True)
+    ]
+    return _Laid(
+        y=Y[cells.record, cells.trait],
+        X=X,
+        x_names=names,
+        terms=tuple(stacked),
+        residual=trait_residual(structures_of(request.residual or "us", cells.t), w, cells),
+        weights=None if w is None else w[cells.record],
+        offset=None if offset is None else offset[cells.record],
+        labels=row_names(cells),
+        traits=replace(cells, columns=columns),
     )
 
 
@@ -260,14 +336,14 @@ def _table(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluat
         values |= {f: evaluator.value(f) for f in residual.factors if f not in values}
         blocks = groups_of([evaluator.column(name) for name in residual.group]) if residual.group else None
     names = residual.group if residual is not None else ()
-    rows, dropped = drop_missing(_cells(request, parsed, bars, evaluator, values, names), labels, request.missing)
+    rows, dropped = drop_missing(_cells(request, parsed, bars, evaluator, values, y, names), labels, request.missing)
     if len(rows) < 2:
         raise DataError(f"only {len(rows)} complete row is left of {len(labels)}: a variance needs at least two")
     return _Table(labels[rows], rows, dropped, y, y_names, values, groups, residual, blocks)
 
 
 def _residual_formula(text: Any) -> ResidualFormula | None:
-    if text is None:
+    if text is None or text in TRAIT_RESIDUALS:
         return None
     if not isinstance(text, str):
         raise OptionError(
@@ -282,10 +358,12 @@ def _cells(
     bars: tuple[BarTerm, ...],
     evaluator: Evaluator,
     values: Mapping[str, Value],
+    y: Float,
     more: tuple[str, ...] = (),
 ) -> dict[str, NDArray[np.bool_]]:
     """Missing cells by column; a factor is listed beside its columns only where it loses cells that they have."""
-    texts = [*(t for t in parsed.response if t.strip("`") not in request.responses), *values]
+    several = y.shape[1] > 1
+    texts = [*(t for t in parsed.response if not several and t.strip("`") not in request.responses), *values]
     names = [name for text in texts for name in names_in(text)]
     names += [g for bar in bars for g in bar.group if g in request.frame.columns] + list(more)
     cells = {name: evaluator.column(name).missing for name in dict.fromkeys(names)}
@@ -294,6 +372,9 @@ def _cells(
             lost = (value.codes < 0) & ~np.logical_or.reduce([cells[name] for name in names_in(text)])
             if lost.any():
                 cells[text] = lost
+    if several:  # a record stays as long as it has one response
+        cells["all responses"] = np.asarray(np.isnan(y).all(axis=1))
+        return cells
     for text in parsed.response:
         if text.strip("`") in request.responses:
             holes: Any = np.isnan(request.responses[text.strip("`")][1]).any(axis=1)
@@ -318,31 +399,28 @@ def _random_terms(
 
 def _fixed(
     request: Request, parsed: Formula, table: _Table, coders: tuple[Coder, ...]
-) -> tuple[Float, tuple[str, ...], Coder, NDArray[np.intp], tuple[str, ...]]:
-    """X of full rank with its names, how it was coded, which columns stayed, and the names of the others."""
+) -> tuple[Float, tuple[str, ...], Coder]:
+    """X (n, p) of the records, perhaps not of full rank, its names, and how it was coded."""
     contrasts = as_contrasts(request.contrasts)
     coder, values, lost = learn(tuple(t.factors for t in parsed.fixed), table.values, table.rows, contrasts)
     check_contrast_names(contrasts, (coder, *coders))
     refuse_bad_cells(coder, values, table.labels)
     if lost:
         warn(f"levels without a complete row are dropped: {', '.join(lost)}", DroppedRowsWarning)
-    X = coder.assemble(values, table.labels)
-    kept, aliased = full_rank(X, coder.names, request.rank)
-    names = tuple(coder.names[j] for j in kept.tolist())
-    return (X[:, kept] if aliased else X), names, coder, kept, aliased
+    return coder.assemble(values, table.labels), coder.names, coder
 
 
-def _check_model(
-    y: Float, X: Float, terms: tuple[Term, ...], residual: Term, y_names: tuple[str, ...], labels: NDArray[Any]
-) -> None:
+def _check_model(laid: _Laid, table: _Table) -> None:
     """Refuse what cannot be estimated: degenerate responses, confounded components."""
-    check_response(y, y_names, labels)
-    identify.check_groups(terms)
-    Q = orthonormal(X)
-    identify.check_components(terms, residual, Q)
-    left = residual_of_fixed(y, Q)
-    around = y - y.mean(axis=0)
-    for name, r, s in zip(y_names, left.T, around.T, strict=True):
+    y = laid.y if laid.offset is None else laid.y - laid.offset
+    check_response(laid.traits.table(y) if laid.traits else y[:, None], table.y_names, table.labels)
+    identify.check_groups(laid.terms)
+    Q = orthonormal(laid.X)
+    identify.check_components(laid.terms, laid.residual, Q)
+    left, around = residual_of_fixed(y[:, None], Q)[:, 0], y - y.mean()
+    whose = laid.traits.trait if laid.traits else np.zeros(len(y), dtype=np.intp)
+    for a, name in enumerate(table.y_names):
+        r, s = left[whose == a], around[whose == a]
         if (r @ r) <= 1e-24 * (s @ s):
             warn(
                 f"the response {name} is an exact linear combination of the fixed effects: the residual variance is 0 "

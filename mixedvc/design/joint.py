@@ -131,9 +131,10 @@ def _check(specs: tuple[ModelSpec, ModelSpec], how: Joint) -> None:
     if len(set(how.names)) < 2 or not all(how.names):
         raise OptionError(f"the samples need two different names, not {how.names[0]!r} and {how.names[1]!r}")
     for spec, name in zip(specs, how.terms, strict=True):
-        if spec.t != 1:
+        if spec.traits is not None:
             raise OptionError(
-                f"a model of {spec.t} responses ({listed(spec.y_names, 3)}) cannot be joined: give one of one response"
+                f"a model of {spec.traits.t} responses ({listed(spec.y_names, 3)}) cannot be joined: "
+                "give one of one response"
             )
         if spec.residual.k != 1:
             raise OptionError("a joint model cannot be joined again: give the models of the single samples")

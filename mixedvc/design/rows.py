@@ -80,12 +80,16 @@ def _is_number(text: Any) -> bool:
 
 
 def check_response(y: Float, names: tuple[str, ...], labels: NDArray[Any]) -> None:
-    """Refuse infinite and constant responses."""
+    """Refuse infinite and constant responses (n, t); of several, a cell may be missing."""
     for name, column in zip(names, y.T, strict=True):
-        refuse_infinite(name, column, labels)
-        if column.min() == column.max():
+        there = ~np.isnan(column) if len(names) > 1 else np.ones(len(column), dtype=bool)
+        seen = column[there]
+        if not len(seen):
+            raise DegenerateResponse(f"the response {name} is missing in every row used: leave it out")
+        refuse_infinite(name, seen, labels[there])
+        if seen.min() == seen.max():
             raise DegenerateResponse(
-                f"the response {name} is {column[0]:g} in every row used: its variance is 0 and there is nothing to fit"
+                f"the response {name} is {seen[0]:g} in every row used: its variance is 0 and there is nothing to fit"
             )
 
 

@@ -164,6 +164,8 @@ class ModelSpec:
         Assumptions made while binding, in plain words; printed by the summary.
     source : Any
         `design.source.Source`: what is needed to bind new rows and to save (opaque to estimators).
+    traits : Any
+        `design.traits.Traits` where rows are cells of records × traits (several responses), else None.
     """
 
     y: Float
@@ -180,6 +182,7 @@ class ModelSpec:
     missing: str = "omit"
     notes: tuple[str, ...] = ()
     source: Any = None
+    traits: Any = None
 
     fitter: ClassVar[Callable[..., Any] | None] = None  # set by mixedvc.api, so that nothing here looks upward
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from .. import structures
 from ..covariance import Identity
 from ..design.spec import ModelSpec, Term
+from ..design.traits import (
+    cells_of,
+    default_residual,
+    row_names,
+    stacked_columns,
+    stacked_term,
+    trait_residual,
+)
 from ..structures.base import Structure
 
 Float = NDArray[np.float64]
@@ -98,6 +107,41 @@ def spec(
         row_labels=np.arange(n).astype(object),
         weights=None if weights is None else np.array(weights, dtype=float),
         offset=None if offset is None else np.array(offset, dtype=float),
+    )
+
+
+def traits_spec(
+    Y: ArrayLike,
+    X: ArrayLike,
+    terms: Sequence[Term],
+    *,
+    weights: ArrayLike | None = None,
+    structure: str = "us",
+    residual_structure: str | None = None,
+) -> ModelSpec:
+    """A ModelSpec of several responses from arrays: Y (n, t) with NaN for missing cells, X (n, p) for every trait.
+
+    `terms` are made by `term` on the n records; each gets an effect a trait, with `structure` among them.
+    """
+    table = np.array(Y, dtype=float)
+    names = tuple(f"y{a + 1}" for a in range(table.shape[1]))
+    fixed = np.array(X, dtype=float)
+    cells = cells_of(table, names, np.arange(len(table)).astype(object))
+    stacked, x_names, columns = stacked_columns(
+        fixed, [f"x{j}" for j in range(fixed.shape[1])], np.zeros(fixed.shape[1], bool), cells
+    )
+    t = len(names)
+    own = default_residual(t) if residual_structure is None else structures.make(residual_structure, t)
+    return ModelSpec(
+        y=table[cells.record, cells.trait],
+        X=stacked,
+        terms=tuple(stacked_term(one, structures.make(structure, t * one.k), cells) for one in terms),
+        residual=trait_residual(own, None if weights is None else np.asarray(weights, dtype=float), cells),
+        x_names=x_names,
+        y_names=names,
+        row_labels=row_names(cells),
+        weights=None if weights is None else np.asarray(weights, dtype=float)[cells.record],
+        traits=replace(cells, columns=columns),
     )
 
 

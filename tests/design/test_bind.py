@@ -147,8 +147,9 @@ def test_an_unused_covariance_is_noted():
 def test_cbind_gives_several_responses():
     data = table()
     spec = bind("cbind(y, log(w)) ~ x + (1 | g)", data)
-    assert (spec.y.shape, spec.y_names, spec.t) == ((48, 2), ("y", "log(w)"), 2)
-    np.testing.assert_allclose(spec.y[:, 1], np.log(data["w"]), **IDENTITY)
+    assert (spec.y.shape, spec.y_names, spec.traits.t) == ((96,), ("y", "log(w)"), 2)
+    np.testing.assert_allclose(spec.traits.table(spec.y), np.column_stack([data["y"], np.log(data["w"])]), **IDENTITY)
+    assert spec.x_names == ("y: Intercept", "y: x", "log(w): Intercept", "log(w): x")
 
 
 def test_responses_are_matrices_by_name_and_frames_go_by_index():
@@ -156,12 +157,16 @@ def test_responses_are_matrices_by_name_and_frames_go_by_index():
     Y = pd.DataFrame(np.random.default_rng(1).standard_normal((48, 3)), data.index, ["a", "b", "c"])
     spec = bind("Y ~ x", data, responses={"Y": Y.sample(frac=1, random_state=3)})
     assert spec.y_names == ("a", "b", "c")
-    np.testing.assert_array_equal(spec.y, Y.to_numpy())
+    np.testing.assert_array_equal(spec.traits.table(spec.y), Y.to_numpy())
     assert bind("Y ~ x", data, responses={"Y": Y.to_numpy()}).y_names == ("Y[1]", "Y[2]", "Y[3]")
     assert bind("Y ~ x", data, responses={"Y": Y["a"].to_numpy()}).y.shape == (48,)
     Y.iloc[4, 1] = np.nan
-    with pytest.warns(UserWarning, match="1 of 48 rows left out for missing values: Y 1"):
-        assert bind("Y ~ x", data, responses={"Y": Y}).n == 47
+    spec = bind("Y ~ x", data, responses={"Y": Y})  # a missing cell, not a missing record
+    assert (spec.n, spec.traits.n, spec.dropped.count) == (143, 48, 0)
+    assert np.isnan(spec.traits.table(spec.y)[4, 1])
+    Y.iloc[4] = np.nan
+    with pytest.warns(UserWarning, match="1 of 48 rows left out for missing values: all responses 1"):
+        assert bind("Y ~ x", data, responses={"Y": Y}).n == 141
     with pytest.raises(DataError, match=r"responses\['Y'\] has shape \(47, 3\); the data have 48 rows"):
         bind("Y ~ x", data, responses={"Y": Y.to_numpy()[:47]})
     with pytest.raises(OptionError, match="responses= is a dictionary"):
