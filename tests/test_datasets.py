@@ -17,7 +17,7 @@ from .tolerances import IDENTITY
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# dim() of the R object, and the sum of one numeric column printed by R with 15 digits (na.rm for twins)
+# dim() of the R object, and the sum of one numeric column printed by R with 15 digits (na.rm)
 IN_R = {
     "sleepstudy": ((180, 3), "Reaction", 53731.4205),
     "dyestuff": ((30, 2), "Yield", 45825.0),
@@ -28,6 +28,8 @@ IN_R = {
     "cbpp": ((56, 4), "incidence", 99.0),
     "orthodont": ((108, 4), "distance", 2594.5),
     "twins": ((3808, 16), "bmi1", 79811.2564),
+    "multitrait": ((162, 25), "X3.Butenyl", 442074.0),
+    "multitrait_markers": ((162, 118), "PVV4", 248.0),
 }
 
 
