@@ -110,7 +110,7 @@ def test_each_data_set_has_a_note_of_source_citation_licence_and_columns(name):
     note = sections[name]
     assert re.search(r"\*\*Source\*\*: .*\d+\.\d+", note)
     assert "**Citation**" in note
-    assert re.search(r"\*\*Licence\*\*: (GPL \(≥ 2\)|Apache-2\.0)", note)
+    assert re.search(r"\*\*Licence\*\*: (GPL \(≥ 2\)|GPL-3|Apache-2\.0)", note)
     files = re.findall(r"\*\*File\*\*: `([^`]+)`", note)
     assert [(ROOT / "data" / f).is_file() for f in files] == [True]
     rows = [line.split("|")[1] for line in note.splitlines() if line.startswith("| ")]
