@@ -19,6 +19,7 @@ from .io.covariance_files import with_files
 from .likelihood.choose import choose
 from .linalg.threads import blas_threads
 from .progress import Progress
+from .results.made import made
 from .results.point import PointResults
 
 if TYPE_CHECKING:
@@ -355,7 +356,7 @@ def _run(spec: ModelSpec, estimator: Any, seed: int | None, progress: bool | Non
         estimate = estimator.fit(spec, rng=rng, progress=bar, likelihood=likelihood)
     extra = {**estimate.extra, "seconds": time.perf_counter() - began}
     estimate = dataclasses.replace(estimate, reason=reason or estimate.reason, extra=extra)
-    return PointResults(spec, estimate, likelihood, estimator)
+    return made(spec, estimate, likelihood, estimator)
 
 
 ModelSpec.fitter = staticmethod(fit_spec)

@@ -24,6 +24,7 @@ from ..inference.parameters import par_slices
 from ..inference.reduce import bar_text, for_reduced
 from ..inference.workers import check_workers, run
 from ..progress import Progress
+from .made import made
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +84,6 @@ def _test(
 
 def null_fit(fit: PointResults, h: Hypothesis) -> PointResults:
     """The model under the hypothesis, fitted as the larger one was."""
-    from .point import PointResults
-
     estimator = for_reduced(fit.estimator, (fit.spec.terms[h.term].name,))
     spec = h.null(fit.spec)
     with warnings.catch_warnings():
@@ -92,7 +91,7 @@ def null_fit(fit: PointResults, h: Hypothesis) -> PointResults:
         estimate = estimator.fit(spec)
     if not estimate.converged:
         warn(f"the fit without {h.name!r} did not converge: {estimate.message}")
-    return PointResults(spec, estimate, None, estimator, fit.information)
+    return made(spec, estimate, None, estimator, fit.information)
 
 
 def choose_method(fit: PointResults, h: Hypothesis) -> tuple[str, dict[str, str]]:

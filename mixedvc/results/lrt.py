@@ -19,6 +19,7 @@ from ..inference.parameters import par_slices
 from ..inference.rlrt import p_value
 from ..inference.se import default_kind
 from .component_tests import SIMULATIONS, bootstrapped_ratios
+from .made import made
 from .numbers import info, significant
 from .numbers import p_value as shown_p
 
@@ -226,8 +227,6 @@ def _same_matrix(one: Any, other: Any) -> bool:
 
 def by_ml(fit: PointResults) -> PointResults:
     """The same model by maximum likelihood, by the same way of maximising where it knows both criteria."""
-    from .point import PointResults
-
     if fit.estimator is None:
         raise OptionError("this result does not carry its estimator, so it cannot be refitted: use mixedvc.fit")
     known = {field.name for field in fields(fit.estimator)}  # type: ignore[arg-type]
@@ -240,7 +239,7 @@ def by_ml(fit: PointResults) -> PointResults:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BoundaryWarning)  # known from the fit by REML, or shown by the table
         estimate = estimator.fit(fit.spec)
-    return PointResults(fit.spec, estimate, None, estimator, fit.information)
+    return made(fit.spec, estimate, None, estimator, fit.information)
 
 
 def _row(fit: PointResults, test: dict[str, float]) -> dict[str, float]:

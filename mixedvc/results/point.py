@@ -437,7 +437,7 @@ class PointResults(Reporting, Inferring):
         spec = replace(self.spec, y=values.copy())
         likelihood = self._repeated.with_response(values) if "likelihood" in self.estimator.needs else None
         estimate = self.estimator.fit(spec, likelihood=likelihood)
-        return PointResults(spec, estimate, likelihood, self.estimator, self.information)
+        return type(self)(spec, estimate, likelihood, self.estimator, self.information)
 
     def __repr__(self) -> str:
         about = getattr(self.spec.source, "formula", None) or " + ".join(t.text for t in self.spec.terms)

@@ -51,16 +51,14 @@ class PointKind:
         }
 
     def unpack(self, content: Mapping[str, Any], arrays: Mapping[str, Array]) -> PointResults:
-        from .point import PointResults
+        from .made import made
 
         spec = _bound_again(_unpack_request(content["request"], arrays), unpack(content["design"], arrays))
         estimate = _unpack_estimate(unpack(content["estimate"], arrays))
         if len(estimate.theta) != len(spec.index):
             raise StoredModelError("the estimate does not fit the model: it has another number of components")
         likelihood = _likelihood(spec, estimate)
-        return PointResults(
-            spec, estimate, likelihood, _estimator(content["estimator"], arrays), content["information"]
-        )
+        return made(spec, estimate, likelihood, _estimator(content["estimator"], arrays), content["information"])
 
 
 stored_kinds.register("point")(PointKind())
