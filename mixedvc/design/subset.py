@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..covariance import Identity
 from ..linalg.columns import column_rank
 from .spec import ModelSpec, Term
+from .traits import Traits
 
 
 def take_rows(spec: ModelSpec, rows: NDArray[np.intp]) -> ModelSpec:
@@ -22,19 +23,28 @@ def take_rows(spec: ModelSpec, rows: NDArray[np.intp]) -> ModelSpec:
     X = spec.X[at]
     kept = column_rank(X).kept if spec.p else np.arange(0)
     names = tuple(spec.x_names[j] for j in kept)
+    residual = residual_of(spec.residual, at)
     return replace(
         spec,
         y=spec.y[at],
         X=np.array(X[:, kept]),
         terms=tuple(_used_levels(_rows(term, at)) for term in spec.terms),
-        residual=residual_of(spec.residual, at),
+        residual=residual,
         x_names=names,
         row_labels=spec.row_labels[at],
         weights=None if spec.weights is None else spec.weights[at],
         offset=None if spec.offset is None else spec.offset[at],
         aliased=(*spec.aliased, *(name for name in spec.x_names if name not in names)),
         source=None,
+        traits=spec.traits and _cells(spec.traits, at, residual.codes, kept),
     )
+
+
+def _cells(traits: Traits, at: NDArray[np.intp], record: NDArray[np.intp], kept: NDArray[np.intp]) -> Traits:
+    """The cells at `at`; records are counted as the levels of the residual are."""
+    labels = np.empty(int(record.max(initial=-1)) + 1, dtype=object)
+    labels[record] = traits.labels[traits.record[at]]
+    return replace(traits, record=record, trait=traits.trait[at], labels=labels, columns=traits.columns[kept])
 
 
 def _rows(term: Term, at: NDArray[np.intp]) -> Term:

@@ -209,8 +209,8 @@ def _slab_variance(spec: ModelSpec, evaluation: Evaluation, rows: Rows, new_leve
 def _term_covariance(
     spec: ModelSpec, evaluation: Evaluation, i: int, part: TermRows, new_levels: str
 ) -> tuple[Float, Float]:
-    """Cov(y, z'u) (n, r) and Var(z'u) (r,) of one term."""
-    term, Sigma = spec.terms[i], spec.sigmas(evaluation.theta)[i]
+    """Cov(y, z'u) (n, r) and Var(z'u) (r,) of one term, or of the residual of records of several traits."""
+    term, Sigma = spec.all_terms[i], spec.sigmas(evaluation.theta)[i]
     foreign = part.foreign
     counted = (part.positions >= 0 if new_levels == "conditional" else part.seen >= 0) & ~foreign
     distinct, inverse = np.unique(part.positions[counted], return_inverse=True)

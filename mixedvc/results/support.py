@@ -18,6 +18,7 @@ from ..inference import simulate as draws
 from ..inference.parameters import Parameter, linear_parameters, parameters
 from ..inference.predict import Rows, match_levels, prediction_variance
 from ..inference.se import ParameterCovariance
+from . import trait_response
 from .features import new_features
 from .frames import sd_column
 from .limits import limits_by
@@ -78,12 +79,12 @@ def with_errors(
     columns = {"predicted": mean, "se": np.sqrt(variance)}
     if interval is not None:
         if interval == "prediction":
-            variance = variance + _residual_variances(fit, rows)
+            variance = variance + residual_variances(fit, rows)
         columns["lower"], columns["upper"] = intervals.wald(mean, np.sqrt(variance), level)
     return pd.DataFrame({name: wrap(values, name) for name, values in columns.items()})
 
 
-def _residual_variances(fit: PointResults, rows: Rows) -> Float:
+def residual_variances(fit: PointResults, rows: Rows) -> Float:
     """Of new observations, each with the variance of its cell of the residual."""
     variances = np.append(np.diagonal(fit.spec.sigmas(fit.theta)[-1]), np.nan)
     which = np.zeros(len(rows.X), dtype=np.intp) if rows.residual is None else rows.residual
@@ -92,6 +93,8 @@ def _residual_variances(fit: PointResults, rows: Rows) -> Float:
 
 def response(spec: ModelSpec, y: Any) -> Float:
     """A new response (n,) on the rows of the fit, from n values or from one a row of the data handed in."""
+    if spec.traits is not None:
+        return trait_response.response(spec, y)
     try:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError):

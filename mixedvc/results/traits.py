@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .point import PointResults
+from .trait_prediction import TraitPrediction
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TraitResults(PointResults):
+class TraitResults(TraitPrediction, PointResults):
     """A fitted model of several traits."""
 
     @property
