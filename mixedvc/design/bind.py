@@ -10,31 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..covariance.coerce import as_covariance
-from ..errors import BoundaryWarning, DataError, DroppedRowsWarning, OptionError, warn
+from ..errors import DataError, DroppedRowsWarning, OptionError, warn
 from ..formula.parse import expand_dot, parse
-from ..formula.residual import ResidualFormula, parse_residual
-from ..formula.resolve import resolve
+from ..formula.residual import AMONG_RESPONSES, EXAMPLES, ResidualFormula, TraitResidual, parse_residual, trait_residual
+from ..formula.resolve import resolve, settle
 from ..formula.terms import BarTerm, FixedTerm, Formula
-from ..linalg.columns import orthonormal
-from ..structures import make as structures_of
 from ..structures import structures
-from . import identify, random
+from . import random
+from .checks import check_model, model_notes
 from .contrasts import as_contrasts
 from .expressions import Categories, Evaluator, Value, names_in
-from .fixed import Coder, check_contrast_names, learn, refuse_bad_cells
+from .fixed import Coder, check_contrast_names, coded, learn, refuse_bad_cells
 from .frames import column_names, frame_of, listed, row_labels
+from .layout import Laid, lay_cells
 from .missing import check_rule, drop_missing
+from .parts import Part, parts_of
 from .random import Grouping, column_reader
-from .rank import full_rank, residual_of_fixed
+from .rank import full_rank
 from .request import Request, per_row, read_responses
-from .residual import Cells, ResidualSource, groups_of, make_residual
-from .rows import check_response, offsets, responses, weights
+from .residual import Cells, groups_of, make_residual
+from .rows import offsets, responses, weights
 from .source import Source
 from .spec import Dropped, ModelSpec, Term
-from .traits import Traits, cells_of, row_names, stacked_columns, stacked_term, trait_residual
+from .trait_columns import TraitCoders, code_traits
 
 Float = NDArray[np.float64]
-TRAIT_RESIDUALS = ("us", "diag")  # among the traits of one record
 Terms = tuple[tuple[str, ...], ...]
 
 
@@ -156,7 +156,7 @@ def _columns_used(
     names: tuple[str, ...],
     responses: Mapping[str, Any],
     extra: Any,
-    residual: ResidualFormula | None,
+    residual: ResidualFormula | TraitResidual | None,
 ) -> list[str]:
     """Columns that the model reads, in order of appearance."""
     texts = [t for t in parsed.response if t.strip("`") not in responses]
@@ -164,13 +164,13 @@ def _columns_used(
     used = [name for text in texts for name in names_in(text)]
     used += [g for bar in bars for g in bar.group if not (g == random.ROWS and bar.cov and g not in names)]
     used += [value for value in extra if isinstance(value, str)]
-    if residual is not None:
+    if isinstance(residual, ResidualFormula):
         used += [*(name for text in residual.factors for name in names_in(text)), *residual.group]
     return list(dict.fromkeys(used))
 
 
 def _all_terms(parsed: Formula, bars: tuple[BarTerm, ...]) -> list[FixedTerm]:
-    return [*parsed.fixed, *(effect for bar in bars for effect in bar.effects)]
+    return [*parsed.every_fixed, *(effect for bar in bars for effect in bar.effects)]
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class _Table:
     y_names: tuple[str, ...]
     values: Mapping[str, Value]  # on all rows given
     groups: tuple[Grouping, ...]  # on all rows given
-    residual: ResidualFormula | None = None
+    residual: ResidualFormula | TraitResidual | None = None
     blocks: Cells | None = None  # groups of the residual, on all rows given
 
 
@@ -192,18 +192,23 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
     _check_options(request)
     evaluator = Evaluator(column_reader(request.frame))
     table = _table(request, parsed, bars, evaluator)
+    bars = settle(parsed, bars, len(table.y_names))
     covariances = _covariances(request, bars, table.groups)
     request = replace(request, covariances=covariances)
-    terms, coders = _random_terms(request, bars, table, covariances)
-    X, names, coder = _fixed(request, parsed, table, coders)
+    drawn, coders = _random_terms(request, bars, table, covariances)
+    coder, fixed, values = _fixed(request, parsed, table, coders)
     w = weights(request, evaluator, table.rows, table.labels)
     offset = offsets(parsed, request, evaluator, table.rows, table.labels)
-    lay = _one_response if table.y.shape[1] == 1 else _several_responses
-    laid = lay(request, bars, table, terms, X, names, w, offset)
+    parts = parts_of(bars, coders, table.y_names)
+    if fixed is None:
+        laid = _one_response(table, coder, values, drawn, parts, w, offset)
+    else:
+        residual = table.residual if isinstance(table.residual, TraitResidual) else None
+        Y = table.y[table.rows]
+        laid = lay_cells(Y, table.labels, fixed, values, drawn, parts, residual, w, offset)
     kept, aliased = full_rank(laid.X, laid.x_names, request.rank)
-    if aliased:
-        laid = laid.with_columns(kept)
-    _check_model(laid, table)
+    laid = laid.with_columns(kept) if aliased else laid
+    check_model(laid, table.y_names, table.labels)
     source = Source(
         request=request,
         binder=bind_request,
@@ -212,9 +217,11 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
         coder=coder,
         kept=kept,
         coders=coders,
+        parts=parts,
         memory=evaluator.memory,
         fingerprints={name: covariance.fingerprint() for name, covariance in covariances.items()},
         residual=laid.cells,
+        fixed=fixed,
     )
     return ModelSpec(
         y=laid.y,
@@ -229,80 +236,33 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
         aliased=aliased,
         dropped=table.dropped,
         missing=request.missing,
-        notes=(*notes, *_notes(bars, terms, table, coders), *_residual_notes(laid.cells, table.dropped)),
+        notes=(*notes, *model_notes(bars, laid, coders, table.dropped)),
         source=source,
         traits=laid.traits,
     )
 
 
-@dataclass(frozen=True)
-class _Laid:
-    """The arrays of a specification: rows are records, or cells of records × traits."""
-
-    y: Float
-    X: Float
-    x_names: tuple[str, ...]
-    terms: tuple[Term, ...]
-    residual: Term
-    weights: Float | None
-    offset: Float | None
-    labels: NDArray[np.object_]
-    cells: ResidualSource | None = None
-    traits: Traits | None = None
-
-    def with_columns(self, kept: NDArray[np.intp]) -> _Laid:
-        """With these fixed effects only."""
-        traits = self.traits and replace(self.traits, columns=self.traits.columns[kept])
-        return replace(self, X=self.X[:, kept], x_names=tuple(self.x_names[j] for j in kept.tolist()), traits=traits)
-
-
 def _one_response(
-    request: Request,
-    bars: tuple[BarTerm, ...],
     table: _Table,
-    terms: tuple[Term, ...],
-    X: Float,
-    names: tuple[str, ...],
+    coder: Coder,
+    values: Mapping[str, Value],
+    drawn: tuple[Term, ...],
+    parts: tuple[Part, ...],
     w: Float | None,
     offset: Float | None,
-) -> _Laid:
-    if request.residual in TRAIT_RESIDUALS[1:]:
-        raise OptionError(f"residual={request.residual!r} is a covariance among responses, and the formula has one")
-    residual, cells = make_residual(table.residual, table.values, table.blocks, table.rows, table.labels, w, X)
-    return _Laid(table.y[table.rows, 0], X, names, terms, residual, w, offset, table.labels, cells)
-
-
-def _several_responses(
-    request: Request,
-    bars: tuple[BarTerm, ...],
-    table: _Table,
-    terms: tuple[Term, ...],
-    X: Float,
-    names: tuple[str, ...],
-    w: Float | None,
-    offset: Float | None,
-) -> _Laid:
-    """Records × traits as rows (`mixedvc.design.traits`)."""
-    if table.residual is not None:
-        table.residual.fail("with several responses the residual is a covariance among them: 'us' or 'diag'")
-    Y = table.y[table.rows]
-    cells = cells_of(Y, table.y_names, table.labels)
-    X, names, columns = stacked_columns(X, names, np.zeros(len(names), dtype=bool), cells)
-    stacked = [
-        stacked_term(term, structures_of(bar.structure, cells.t * term.k, bar.options), cells)
-        for term, bar in zip(terms, bars, strict=True)
-    ]
-    return _Laid(
-        y=Y[cells.record, cells.trait],
-        X=X,
-        x_names=names,
-        terms=tuple(stacked),
-        residual=trait_residual(structures_of(request.residual or "us", cells.t), w, cells),
-        weights=None if w is None else w[cells.record],
-        offset=None if offset is None else offset[cells.record],
-        labels=row_names(cells),
-        traits=replace(cells, columns=columns),
+) -> Laid:
+    """Records as rows."""
+    given = table.residual
+    if isinstance(given, TraitResidual):
+        if given.structure != "us" or given.options:
+            given.fail(f"a covariance among several responses, and there is one, {table.y_names[0]}; {EXAMPLES}")
+        given = None
+    X = coder.assemble(values, table.labels)
+    terms = tuple(
+        replace(term, name=part.name, structure=part.make(term.k)) for term, part in zip(drawn, parts, strict=True)
     )
+    residual, cells = make_residual(given, table.values, table.blocks, table.rows, table.labels, w, X)
+    return Laid(table.y[table.rows, 0], X, coder.names, terms, residual, w, offset, table.labels, cells)
 
 
 def _covariances(request: Request, bars: tuple[BarTerm, ...], groups: tuple[Grouping, ...]) -> dict[str, Any]:
@@ -332,24 +292,28 @@ def _table(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluat
     groups = tuple(random.grouping(bar, evaluator, labels, random.is_rows(bar, frame)) for bar in bars)
     residual = _residual_formula(request.residual)
     blocks = None
-    if residual is not None:
+    if isinstance(residual, ResidualFormula):
+        if len(y_names) > 1:
+            what = "with several responses the residual is a covariance among those of a record"
+            residual.fail(f"{what}: residual= is {AMONG_RESPONSES}")
         values |= {f: evaluator.value(f) for f in residual.factors if f not in values}
         blocks = groups_of([evaluator.column(name) for name in residual.group]) if residual.group else None
-    names = residual.group if residual is not None else ()
+    names = residual.group if isinstance(residual, ResidualFormula) else ()
     rows, dropped = drop_missing(_cells(request, parsed, bars, evaluator, values, y, names), labels, request.missing)
     if len(rows) < 2:
         raise DataError(f"only {len(rows)} complete row is left of {len(labels)}: a variance needs at least two")
     return _Table(labels[rows], rows, dropped, y, y_names, values, groups, residual, blocks)
 
 
-def _residual_formula(text: Any) -> ResidualFormula | None:
-    if text is None or text in TRAIT_RESIDUALS:
+def _residual_formula(text: Any) -> ResidualFormula | TraitResidual | None:
+    """What ``residual=`` says: among the rows of a group, or among the responses of a record."""
+    if text is None:
         return None
     if not isinstance(text, str):
         raise OptionError(
             f"residual= is text such as 'diag(0 + f | rows)' or 'ar1(1 | g)', not a {type(text).__name__}"
         )
-    return parse_residual(text)
+    return trait_residual(text, structures.names()) or parse_residual(text)
 
 
 def _cells(
@@ -385,6 +349,7 @@ def _cells(
 def _random_terms(
     request: Request, bars: tuple[BarTerm, ...], table: _Table, covariances: Mapping[str, Any]
 ) -> tuple[tuple[Term, ...], tuple[Coder, ...]]:
+    """A term of the records for each bar, its structure still to come, and how its effects are coded."""
     contrasts = as_contrasts(request.contrasts)
     terms: list[Term] = []
     coders: list[Coder] = []
@@ -399,59 +364,18 @@ def _random_terms(
 
 def _fixed(
     request: Request, parsed: Formula, table: _Table, coders: tuple[Coder, ...]
-) -> tuple[Float, tuple[str, ...], Coder]:
-    """X (n, p) of the records, perhaps not of full rank, its names, and how it was coded."""
+) -> tuple[Coder, TraitCoders | None, Mapping[str, Value]]:
+    """How the fixed effects are coded, those of all traits and of each, and the values that they are made of."""
     contrasts = as_contrasts(request.contrasts)
-    coder, values, lost = learn(tuple(t.factors for t in parsed.fixed), table.values, table.rows, contrasts)
-    check_contrast_names(contrasts, (coder, *coders))
-    refuse_bad_cells(coder, values, table.labels)
+    every = tuple(t.factors for t in parsed.every_fixed)
+    whole, values, lost = learn(every, table.values, table.rows, contrasts)
+    coder = coded(tuple(t.factors for t in parsed.fixed), whole.variables)
+    check_contrast_names(contrasts, (whole, *coders))
+    refuse_bad_cells(whole, values, table.labels)
     if lost:
         warn(f"levels without a complete row are dropped: {', '.join(lost)}", DroppedRowsWarning)
-    return coder.assemble(values, table.labels), coder.names, coder
-
-
-def _check_model(laid: _Laid, table: _Table) -> None:
-    """Refuse what cannot be estimated: degenerate responses, confounded components."""
-    y = laid.y if laid.offset is None else laid.y - laid.offset
-    check_response(laid.traits.table(y) if laid.traits else y[:, None], table.y_names, table.labels)
-    identify.check_groups(laid.terms)
-    Q = orthonormal(laid.X)
-    identify.check_components(laid.terms, laid.residual, Q)
-    left, around = residual_of_fixed(y[:, None], Q)[:, 0], y - y.mean()
-    whose = laid.traits.trait if laid.traits else np.zeros(len(y), dtype=np.intp)
-    for a, name in enumerate(table.y_names):
-        r, s = left[whose == a], around[whose == a]
-        if (r @ r) <= 1e-24 * (s @ s):
-            warn(
-                f"the response {name} is an exact linear combination of the fixed effects: the residual variance is 0 "
-                "and standard errors are undefined",
-                BoundaryWarning,
-            )
-
-
-def _notes(
-    bars: tuple[BarTerm, ...], terms: tuple[Term, ...], table: _Table, coders: tuple[Coder, ...]
-) -> tuple[str, ...]:
-    notes: list[str] = []
-    for bar, term, coder in zip(bars, terms, coders, strict=True):
-        more = len(term.covariance.labels) - term.q
-        if bar.cov is not None and more > 0:
-            notes.append(
-                f"cov[{bar.cov!r}] has {more} level(s) of {term.group!r} without records; they can be predicted."
-            )
-        if bar.structure == "diag" and any(v.levels is not None for v in coder.variables.values()):
-            notes.append(f"{term.text}: the factor's levels have independent effects here (lme4's || correlates them).")
-    return tuple(dict.fromkeys(notes))
-
-
-def _residual_notes(residual: ResidualSource | None, dropped: Dropped) -> tuple[str, ...]:
-    if residual is None:
-        return ()
-    formula = residual.formula
-    if formula.structure != "ar1" or formula.cell or not dropped.count:
-        return residual.notes
-    gaps = f"{formula.text} counts the rows that are left, so rows left out leave no gaps: give the times to keep them."
-    return (*residual.notes, gaps)
+    several = len(table.y_names) > 1
+    return coder, code_traits(parsed, table.y_names, whole.variables) if several else None, values
 
 
 def _as_mapping(value: Any, what: str) -> Mapping[str, Any]:

@@ -109,6 +109,12 @@ class Coder:
     variables: Mapping[str, Variable]
     names: tuple[str, ...]
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Columns of each term."""
+        each = zip(self.terms, self.full, strict=True)
+        return tuple(len(_term_names(term, flags, self.variables)) for term, flags in each)
+
     def matrix(self, evaluator: Evaluator, labels: NDArray[Any]) -> Float:
         """(n, p) columns for the table of `evaluator`; rows with a missing cell are NaN in the columns that read it."""
         return self.assemble({text: evaluator.value(text) for text in self.variables}, labels)
@@ -174,10 +180,15 @@ def learn(
         else:
             kept[text] = value[rows]
             variables[text] = Variable(text, 1 if value.ndim == 1 else value.shape[1], value.ndim == 2)
+    return coded(terms, variables), kept, tuple(lost)
+
+
+def coded(terms: Sequence[tuple[str, ...]], variables: Mapping[str, Variable], first: int = 0) -> Coder:
+    """The coder of the terms from `first` on, beside the earlier ones."""
     factors = {text for text, variable in variables.items() if variable.levels is not None}
-    full = full_dummies(terms, factors)
-    names = tuple(n for term, flags in zip(terms, full, strict=True) for n in _term_names(term, flags, variables))
-    return Coder(tuple(terms), full, variables, names), kept, tuple(lost)
+    own, full = tuple(terms)[first:], full_dummies(terms, factors)[first:]
+    names = tuple(n for term, flags in zip(own, full, strict=True) for n in _term_names(term, flags, variables))
+    return Coder(own, full, {text: variables[text] for text in dict.fromkeys(t for term in own for t in term)}, names)
 
 
 def full_dummies(terms: Sequence[tuple[str, ...]], factors: set[str]) -> tuple[tuple[bool, ...], ...]:

@@ -77,7 +77,7 @@ def _rows(bar: BarTerm, labels: NDArray[np.object_]) -> Grouping:
 def make_term(
     bar: BarTerm, name: str, group: Grouping, coder: Coder, values: Mapping[str, Value], covariances: Mapping[str, Any]
 ) -> Term:
-    """The term on the rows kept.
+    """The term on the rows kept, with a variance for each effect until its structure is known.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def make_term(
         basis=basis,
         covariance=cov,
         positions=positions,
-        structure=structures.make(bar.structure, len(coder.names), bar.options),
+        structure=structures.make("diag", len(coder.names)),
         cov_name=bar.cov,
     )
 

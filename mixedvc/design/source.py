@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from .expressions import Evaluator, names_in
 from .fixed import Coder
 from .frames import column_names, frame_of, listed, row_labels
 from .missing import refuse_infinite
-from .random import Grouping, column_reader, grouping, is_rows, unique_names
+from .parts import Part
+from .random import Grouping, column_reader, grouping, is_rows
 from .request import Binder, Request
 from .residual import ResidualSource
 from .spec import ModelSpec
+from .trait_columns import TraitCoders
+from .traits import Traits, every_cell, stacked_basis
 from .transforms import Memory
 
 Float = NDArray[np.float64]
@@ -45,7 +48,7 @@ class NewRandom:
 
 @dataclass(frozen=True)
 class NewRows:
-    """New rows coded as the fit was.
+    """New rows coded as the fit was; with several responses, every cell of the new records as a row.
 
     Attributes
     ----------
@@ -56,11 +59,13 @@ class NewRows:
     offset : (n,) or None
     weights : (n,) or None
         Where ``weights=`` was a column and the new data have it.
-    labels : (n,) object
-        Row labels.
+    labels : object
+        Labels of the rows of the new data.
     residual : (n,) intp or None
         The effect of the residual whose variance a new observation has, −1 where a cell is missing; None where the
         residual has one variance, or was not asked for.
+    traits : Traits or None
+        Record and trait of each row: record by record, every trait in order.
     """
 
     X: Float
@@ -69,6 +74,7 @@ class NewRows:
     weights: Float | None
     labels: NDArray[np.object_]
     residual: NDArray[np.intp] | None = None
+    traits: Traits | None = None
 
 
 @dataclass(frozen=True)
@@ -84,15 +90,19 @@ class Source:
     parsed, bars
         The formula as read, with the final groups and covariances.
     coder, kept : Coder, (p,) intp
-        Coding of the fixed part, and its columns that were kept.
+        Coding of the fixed part (with several responses, of what each has), and the columns of X that were kept.
     coders : tuple of Coder
-        Of the effects of each random term.
+        Of the effects of each bar.
+    parts : tuple of Part
+        Which bar, and what of it, each term of the specification is.
     memory : mapping
         What remembering transforms (scale, poly, …) learned.
     fingerprints : mapping of str to str
         Of each covariance when the specification was made.
     residual : ResidualSource or None
         Of a residual with a structure.
+    fixed : TraitCoders or None
+        Coding of the fixed part of several responses.
     """
 
     request: Request
@@ -102,9 +112,11 @@ class Source:
     coder: Coder
     kept: NDArray[np.intp]
     coders: tuple[Coder, ...]
+    parts: tuple[Part, ...]
     memory: Mapping[str, Memory]
     fingerprints: Mapping[str, str]
     residual: ResidualSource | None = None
+    fixed: TraitCoders | None = None
 
     @property
     def formula(self) -> str:
@@ -135,17 +147,21 @@ class Source:
                     "(mixedvc.model) so that labels and checks hold for the new numbers"
                 )
 
-    def new_rows(self, newdata: Any, terms: bool | Collection[str] = True, *, residual: bool = False) -> NewRows:
+    def new_rows(
+        self, newdata: Any, terms: bool | Collection[str] = True, *, residual: bool = False, offset: bool = True
+    ) -> NewRows:
         """Code new rows with the contrasts, knots and means of the fit.
 
         Parameters
         ----------
         newdata : table
-            With every column that the fixed part, the offsets and the chosen terms read.
+            With every column that the fixed part, the offsets and the chosen terms read; responses are not read.
         terms : bool or collection of str
             True for all random terms, False for none, or their names.
         residual : bool
             Whether to find the variance of each row's residual.
+        offset : bool
+            False to leave the offset out (and not to need its columns).
 
         Raises
         ------
@@ -156,32 +172,72 @@ class Source:
         """
         chosen = self._chosen(terms)
         of_residual = self.residual.factors if residual and self.residual is not None else ()
-        frame = self._frame(newdata, chosen, of_residual)
+        frame = self._frame(newdata, chosen, (*of_residual, *(self.parsed.offsets if offset else ())))
         labels = row_labels(frame)
         evaluator = Evaluator(column_reader(frame), dict(self.memory))
-        X = self.coder.matrix(evaluator, labels)[:, self.kept]
-        _refuse_inf(X, tuple(self.coder.names[j] for j in self.kept.tolist()), labels)
-        rows = tuple(self._random(i, name, evaluator, labels, frame) for i, name in chosen)
+        traits = self._cells(labels)
+        rows = tuple(self._random(part, evaluator, labels, frame) for part in chosen)
         which = None
         if of_residual and self.residual is not None:
             which = self.residual.effects_of({text: evaluator.value(text) for text in of_residual}, labels)
-        return NewRows(X, rows, self._offset(evaluator, frame), self._weights(evaluator, frame), labels, which)
+        made = NewRows(
+            X=self._fixed(evaluator, labels, traits),
+            rows=rows,
+            offset=self._offset(evaluator, frame) if offset else None,
+            weights=self._weights(evaluator, frame),
+            labels=labels,
+            residual=which,
+        )
+        return made if traits is None else self._stacked(made, chosen, traits, residual)
 
-    def _chosen(self, terms: bool | Collection[str]) -> list[tuple[int, str]]:
-        names = unique_names(self.bars)
+    def _cells(self, labels: NDArray[np.object_]) -> Traits | None:
+        """Every cell of records called `labels`, with several responses."""
+        if self.fixed is None:
+            return None
+        return every_cell(self.fixed.traits, labels, self.fixed.columns[self.kept])
+
+    def _fixed(self, evaluator: Evaluator, labels: NDArray[np.object_], traits: Traits | None) -> Float:
+        """(n, p) columns of X that were kept."""
+        if self.fixed is not None and traits is not None:
+            X, names = self.fixed.matrix(evaluator, labels, traits), self.fixed.names
+            labels = labels[traits.record]
+        else:
+            X, names = self.coder.matrix(evaluator, labels), self.coder.names
+        _refuse_inf(X[:, self.kept], tuple(names[j] for j in self.kept.tolist()), labels)
+        return X[:, self.kept]
+
+    def _stacked(self, made: NewRows, chosen: list[Part], traits: Traits, residual: bool) -> NewRows:
+        """What was found for records, for their cells."""
+        record = traits.record
+        rows = tuple(
+            NewRandom(own.name, own.levels[record], stacked_basis(own.basis, traits, part.trait))
+            for part, own in zip(chosen, made.rows, strict=True)
+        )
+        return replace(
+            made,
+            rows=rows,
+            offset=None if made.offset is None else made.offset[record],
+            weights=None if made.weights is None else made.weights[record],
+            residual=traits.trait if residual else None,
+            traits=traits,
+        )
+
+    def _chosen(self, terms: bool | Collection[str]) -> list[Part]:
+        names = [part.name for part in self.parts]
         if isinstance(terms, bool):
-            return list(enumerate(names)) if terms else []
+            return list(self.parts) if terms else []
         unknown = [name for name in terms if name not in names]
         if unknown:
             raise BindError(f"no random term is called {listed(unknown)}; the model has {listed(names)}")
-        return [(i, name) for i, name in enumerate(names) if name in terms]
+        return [part for part in self.parts if part.name in terms]
 
-    def _frame(self, newdata: Any, chosen: list[tuple[int, str]], more: tuple[str, ...] = ()) -> Any:
+    def _frame(self, newdata: Any, chosen: list[Part], more: tuple[str, ...] = ()) -> Any:
         """The needed columns of the new data; all that are absent are named at once."""
-        texts = [*self.coder.variables, *self.parsed.offsets]
-        texts += [text for i, _ in chosen for text in self.coders[i].variables] + list(more)
+        texts = [*(self.coder if self.fixed is None else self.fixed).variables, *more]
+        texts += [text for part in chosen for text in self.coders[part.bar].variables]
         need = [name for text in texts for name in names_in(text)]
-        need += [g for i, _ in chosen if not is_rows(self.bars[i], self.frame) for g in self.bars[i].group]
+        bars = [self.bars[part.bar] for part in chosen]
+        need += [g for bar in bars if not is_rows(bar, self.frame) for g in bar.group]
         optional = [v for v in (self.request.weights, self.request.offset) if isinstance(v, str)]
         have = column_names(newdata)
         absent = [name for name in dict.fromkeys(need) if name not in have]
@@ -190,12 +246,12 @@ class Source:
             raise BindError(f"{len(absent)} {what} needed to predict and not in the new data: {listed(absent)}")
         return frame_of(newdata, dict.fromkeys([*need, *(v for v in optional if v in have)]))
 
-    def _random(self, i: int, name: str, evaluator: Evaluator, labels: NDArray[np.object_], frame: Any) -> NewRandom:
-        bar = self.bars[i]
+    def _random(self, part: Part, evaluator: Evaluator, labels: NDArray[np.object_], frame: Any) -> NewRandom:
+        bar, coder = self.bars[part.bar], self.coders[part.bar]
         group: Grouping = grouping(bar, evaluator, labels, is_rows(bar, self.frame))
-        basis = self.coders[i].matrix(evaluator, labels)
-        _refuse_inf(basis, self.coders[i].names, labels)
-        return NewRandom(name, group.of_rows(), basis)
+        basis = coder.matrix(evaluator, labels)[:, list(part.columns)]
+        _refuse_inf(basis, tuple(coder.names[j] for j in part.columns), labels)
+        return NewRandom(part.name, group.of_rows(), basis)
 
     def _offset(self, evaluator: Evaluator, frame: Any) -> Float | None:
         given = self.request.offset

@@ -75,6 +75,12 @@ def cells_of(Y: Float, names: tuple[str, ...], labels: NDArray[np.object_]) -> T
     return Traits(names, record, trait, labels, np.empty(0, np.intp))
 
 
+def every_cell(names: tuple[str, ...], labels: NDArray[np.object_], columns: Codes) -> Traits:
+    """All cells of the records called `labels`."""
+    n, t = len(labels), len(names)
+    return Traits(names, np.repeat(np.arange(n), t), np.tile(np.arange(t), n), labels, columns)
+
+
 def stacked_columns(
     X: Float, names: Sequence[str], shared: NDArray[np.bool_], cells: Traits
 ) -> tuple[Float, tuple[str, ...], Codes]:
@@ -82,30 +88,54 @@ def stacked_columns(
 
     Names are ``"trait: column"``; shared columns keep theirs.
     """
-    own, common = np.flatnonzero(~shared), np.flatnonzero(shared)
-    of = np.repeat(np.arange(cells.t), len(own))
-    out = np.zeros((len(cells.record), len(of) + len(common)))
-    rows = X[cells.record]
-    for a in range(cells.t):
-        at = np.flatnonzero(cells.trait == a)
-        out[np.ix_(at, np.flatnonzero(of == a))] = rows[np.ix_(at, own)]
-    out[:, len(of) :] = rows[:, common]
-    every = tuple(f"{cells.names[a]}: {names[j]}" for a in range(cells.t) for j in own.tolist())
-    return out, (*every, *(names[j] for j in common.tolist())), np.append(of, np.full(len(common), -1, dtype=np.intp))
+    own, common = np.flatnonzero(~shared).tolist(), np.flatnonzero(shared).tolist()
+    every, of = column_names(cells.names, [[names[j] for j in own]] * cells.t, [names[j] for j in common])
+    return stacked_blocks([X[:, own]] * cells.t, X[:, common], cells.record, cells.trait), every, of
 
 
-def stacked_term(term: Term, structure: Structure, cells: Traits) -> Term:
-    """A term of single records as one of the cells: an effect for each trait and effect, traits changing slowest."""
-    k, t = term.k, cells.t
-    basis = np.zeros((len(cells.record), t, k))
-    basis[np.arange(len(cells.record)), cells.trait] = term.basis[cells.record]
+def column_names(
+    traits: Sequence[str], own: Sequence[Sequence[str]], shared: Sequence[str]
+) -> tuple[tuple[str, ...], Codes]:
+    """Names of stacked columns, ``"y1: x"`` and then ``"x"`` of shared ones, and the trait of each (−1: shared)."""
+    names = [f"{trait}: {name}" for trait, some in zip(traits, own, strict=True) for name in some]
+    of = np.repeat(np.arange(len(traits)), [len(some) for some in own])
+    return (*names, *shared), np.append(of, np.full(len(shared), -1, dtype=np.intp))
+
+
+def stacked_blocks(own: Sequence[Float], shared: Float, record: Codes, trait: Codes) -> Float:
+    """(N, P) columns of cells: those of its trait, ``own[a]`` (n, p_a), then ``shared`` (n, s)."""
+    starts = np.cumsum([0, *(block.shape[1] for block in own)])
+    out = np.zeros((len(record), int(starts[-1]) + shared.shape[1]))
+    for a, block in enumerate(own):
+        at = np.flatnonzero(trait == a)
+        out[at, starts[a] : starts[a + 1]] = block[record[at]]
+    out[:, starts[-1] :] = shared[record]
+    return out
+
+
+def stacked_term(term: Term, structure: Structure, cells: Traits, trait: int | None = None) -> Term:
+    """A term of single records as one of the cells: an effect for each trait and effect, traits changing slowest.
+
+    With `trait` the term is of that trait alone: its effects are zero in the rows of others.
+    """
+    names = cells.names if trait is None else (cells.names[trait],)
     return replace(
         term,
-        effects=trait_effects(cells.names, term.effects),
+        effects=trait_effects(names, term.effects),
         codes=term.codes[cells.record],
-        basis=basis.reshape(-1, t * k),
+        basis=stacked_basis(term.basis, cells, trait),
         structure=structure,
     )
+
+
+def stacked_basis(basis: Float, cells: Traits, trait: int | None = None) -> Float:
+    """(N, t·k) of effects (n, k) of records: each cell has those of its trait; (N, k) those of one `trait`."""
+    rows = basis[cells.record]
+    if trait is not None:
+        return rows * (cells.trait == trait)[:, None]
+    out = np.zeros((len(rows), cells.t, rows.shape[1]))
+    out[np.arange(len(rows)), cells.trait] = rows
+    return out.reshape(len(rows), -1)
 
 
 def trait_effects(names: Sequence[str], effects: Sequence[str]) -> tuple[str, ...]:

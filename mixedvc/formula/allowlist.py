@@ -314,12 +314,17 @@ def _function(node: Call, source: str) -> str:
     if name in TRANSFORMS:
         return name
     stop = node.start + len(node.name)
-    if node.name in ("c", "gr", "cbind", "offset", "us", "diag", "cs", "ar1"):
+    if node.name in ("at.level", "trait.level"):
+        what = f"{node.name}() is at() here: at(y1, x) is an effect of x on the response y1 alone"
+        raise FormulaError(what, source, node.start, stop)
+    if node.name in ("c", "gr", "cbind", "offset", "common", "at", "us", "diag", "cs", "ar1", "fa", "rr"):
         where = {
             "c": "as an argument, as in knots=c(1, 2)",
             "gr": "right of a bar",
             "cbind": "left of '~'",
             "offset": "as a term of its own, added with '+'",
+            "common": "as a term of its own, added with '+': the product goes inside, as in common(x:z)",
+            "at": "as a term of its own, added with '+': the product goes inside, as in at(y1, x:z)",
         }
         what = f"{node.name}() can only stand {where.get(node.name, 'around a bar that is added as a term')}"
         raise FormulaError(what, source, node.start, stop)

@@ -13,7 +13,8 @@ from .expand import Algebra, Budget
 from .syntax import Binary, Call, Name, Node, Paren, Sum, Text
 from .terms import BarTerm, FixedTerm, Span
 
-STRUCTURES = ("us", "diag", "cs", "ar1")
+STRUCTURES = ("us", "diag", "cs", "ar1", "fa", "rr")
+POSITIONAL = {"fa": "factors", "rr": "factors"}  # the option that may stand without its name
 Options = tuple[tuple[str, object], ...]
 
 
@@ -25,6 +26,14 @@ class Group(NamedTuple):
     may_be_cov: bool = False
 
 
+class Wrapper(NamedTuple):
+    """What is said around a bar: the structure's name and options, and ``traits=``."""
+
+    structure: str
+    options: Options
+    traits: str
+
+
 def is_bar(node: Node) -> bool:
     """True for ``a | b``, ``(a | b)`` and ``f(a | b, …)``."""
     if isinstance(node, Call):
@@ -34,18 +43,17 @@ def is_bar(node: Node) -> bool:
     return isinstance(node, Binary) and node.op in ("|", "||")
 
 
-def bar_terms(node: Node, budget: Budget, structures: Collection[str]) -> list[BarTerm]:
-    """The terms of one bar in parentheses or in a structure wrapper.
+def bar_terms(node: Node, budget: Budget, structures: Collection[str], several: bool = False) -> list[BarTerm]:
+    """The terms of one bar in parentheses or in a structure wrapper; `several` responses stand left of ``~``.
 
     Raises
     ------
     FormulaError
         For an unknown wrapper, an unreadable group or no effects.
     """
-    source, outer, structure = budget.source, node, "us"
-    options: Options = ()
+    source, outer, wrapped = budget.source, node, Wrapper("us", (), "")
     if isinstance(node, Call):
-        structure, options = _wrapper(node, source, structures)
+        wrapped = _wrapper(node, source, structures)
         node = node.args[0]
     while isinstance(node, Paren):
         node = node.inner
@@ -54,44 +62,87 @@ def bar_terms(node: Node, budget: Budget, structures: Collection[str]) -> list[B
     assert isinstance(node, Binary)
     if node.op == "||":
         if isinstance(outer, Call):
-            what = f"'||' already says diag(); write one bar inside {structure}()"
+            what = f"'||' already says diag(); write one bar inside {wrapped.structure}()"
             raise FormulaError(what, source, node.at, node.at + 2)
-        structure = "diag"
+        wrapped = Wrapper("diag", (), "")
     effects = Algebra(budget, dot_allowed=False).terms(node.left, node.left.start)
     if not effects:
         _fail("no effect is left of the bar", source, node.left)
-    if structure == "diag" and len(effects) == 1 and not effects[0].factors and not options:
-        structure = "us"  # (1 || g) is (1 | g)
+    double = node.op == "||"
+    if double and len(effects) == 1 and not effects[0].factors:
+        double, wrapped = False, Wrapper("us", (), "")  # (1 || g) is (1 | g)
     groups = _groups(node.right, source)
     budget.spend(len(effects) * len(groups), outer.start, outer.stop)
-    span = Span(outer.start, outer.stop)
-    return [
-        BarTerm(effects, *group, structure, options, _text(effects, group, structure, options), span)
-        for group in groups
-    ]
+    return [_term(effects, group, wrapped, double, several, Span(outer.start, outer.stop)) for group in groups]
 
 
-def _text(effects: tuple[FixedTerm, ...], group: Group, structure: str, options: Options) -> str:
+def _term(
+    effects: tuple[FixedTerm, ...], group: Group, wrapped: Wrapper, double: bool, several: bool, span: Span
+) -> BarTerm:
     plain = len(group.columns) > 1 and not group.may_be_cov
-    return bar_text(effects, group.columns, group.cov, structure, options, plain)
+    shown = double and several
+    text = bar_text(
+        effects,
+        group.columns,
+        group.cov,
+        wrapped.structure,
+        wrapped.options,
+        plain,
+        traits=wrapped.traits,
+        double=shown,
+    )
+    return BarTerm(effects, *group, wrapped.structure, wrapped.options, text, span, wrapped.traits, double)
 
 
-def _wrapper(node: Call, source: str, structures: Collection[str]) -> tuple[str, Options]:
+def _wrapper(node: Call, source: str, structures: Collection[str]) -> Wrapper:
     """Name and options of ``cs(x | g, hom=TRUE)``."""
     if node.name not in structures:
         what = f"a bar cannot stand inside {node.name[:40]}(): add it as a term, … + (1 | g); structures that may be "
         raise FormulaError(
             f"{what}put around a bar: {', '.join(structures)}", source, node.start, node.start + len(node.name)
         )
-    if len(node.args) > 1:
-        _fail(f"options of {node.name}() go by name, as in hom=TRUE", source, node.args[1])
+    found = structure_options(node, node.args[1:], source)
+    options = tuple((name, value) for name, value in found if name != "traits")
+    return Wrapper(node.name, options, _traits(node, dict(found).get("traits"), source))
+
+
+def structure_options(node: Call, positional: Sequence[Node], source: str) -> Options:
+    """Options of a structure as names and constants; ``fa(…, 2)`` is ``fa(…, factors=2)``.
+
+    Raises
+    ------
+    FormulaError
+        For an option that is no constant, is given twice, or has no name and needs one.
+    """
+    name = POSITIONAL.get(node.name)
+    if positional and name is None:
+        _fail(f"options of {node.name}() go by name, as in hom=TRUE", source, positional[0])
+    if len(positional) > 1:
+        _fail(f"{node.name}() has one option that goes without a name, {name}", source, positional[1])
     options: list[tuple[str, object]] = []
-    for token, value in node.keywords:
-        value_tree = constant(value, f"the option {token.text!r} of {node.name}()", source)
+    for key, value in [*((name or "", value) for value in positional), *((t.text, v) for t, v in node.keywords)]:
+        value_tree = constant(value, f"the option {key!r} of {node.name}()", source)
         if isinstance(value_tree, ast.List):
-            _fail(f"the option {token.text!r} of {node.name}() takes one value", source, value)
-        options.append((token.text, ast.literal_eval(value_tree)))
-    return node.name, tuple(options)
+            _fail(f"the option {key!r} of {node.name}() takes one value", source, value)
+        if key in dict(options):
+            _fail(f"the option {key!r} is given twice", source, value)
+        options.append((key, ast.literal_eval(value_tree)))
+    return tuple(options)
+
+
+def _traits(node: Call, value: object, source: str) -> str:
+    """``traits="diag"``; ``""`` for ``"us"``, which a term without it has."""
+    if value is None or value == "diag":
+        return "" if value is None else "diag"
+    at = next(found for token, found in node.keywords if token.text == "traits")
+    if value != "us":
+        _fail(f"traits={value!r}: 'us' (any covariance among responses) or 'diag' (none)", source, at)
+    if node.name != "us":
+        what = (
+            f"{node.name}() is over all combinations of traits and effects: leave traits= out, or write traits='diag'"
+        )
+        _fail(what, source, at)
+    return ""
 
 
 def _groups(node: Node, source: str) -> list[Group]:

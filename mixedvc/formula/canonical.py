@@ -89,6 +89,15 @@ def _operation(node: ast.BinOp) -> tuple[str, float]:
         return expression_text(inner, left) + "".join(reversed(tail)), binds
 
 
+def traits_text(traits: tuple[str, ...], terms: tuple[FixedTerm, ...]) -> str:
+    """``"common(z + w)"``; with traits ``"at(y1, x)"``, ``"at(c(y1, y3), 1 + x)"``."""
+    inner = " + ".join(":".join(term.factors) or "1" for term in terms)
+    if not traits:
+        return f"common({inner})"
+    names = ", ".join(traits)
+    return f"at({names if len(traits) == 1 else f'c({names})'}, {inner})"
+
+
 def effects_text(effects: tuple[FixedTerm, ...]) -> str:
     """``"1 + x + a:b"``; ``"0 + x"`` without an intercept."""
     texts = [":".join(term.factors) for term in effects if term.factors]
@@ -103,8 +112,11 @@ def bar_text(
     structure: str,
     options: tuple[tuple[str, object], ...],
     plain: bool = False,
+    *,
+    traits: str = "",
+    double: bool = False,
 ) -> str:
-    """``"(1 + x | g)"``, ``"(1 | gr(kin, cov=A))"``, ``"cs(0 + f | g, hom=True)"``.
+    """``"(1 + x | g)"``, ``"(1 | gr(kin, cov=A))"``, ``"cs(0 + f | g, hom=True)"``; with `double` ``"(1 + x || g)"``.
 
     With `plain`, a group of several columns is spelled ``gr(a:b)``, which no covariance name can capture.
     """
@@ -113,8 +125,17 @@ def bar_text(
         where = f"gr({where}, cov={quote(cov)})"
     elif plain:
         where = f"gr({where})"
-    inner = ", ".join([f"{effects_text(effects)} | {where}", *(f"{k}={v!r}" for k, v in options)])
-    return f"({inner})" if structure == "us" and not options else f"{structure}({inner})"
+    if double:
+        return f"({effects_text(effects)} || {where})"
+    every = (*options, *((("traits", traits),) if traits else ()))
+    inner = ", ".join([f"{effects_text(effects)} | {where}", *(f"{k}={v!r}" for k, v in every)])
+    return f"({inner})" if structure == "us" and not every else f"{structure}({inner})"
+
+
+def respelled(bar: BarTerm, group: tuple[str, ...], cov: str | None, plain: bool = False, several: bool = False) -> str:
+    """A random term's text with another grouping; with `several` responses ``||`` is no ``diag()``."""
+    double = bar.double and (several or bar.text.startswith("("))
+    return bar_text(bar.effects, group, cov, bar.structure, bar.options, plain, traits=bar.traits, double=double)
 
 
 def formula_text(formula: Formula, bars: tuple[BarTerm, ...] | None = None) -> str:
@@ -136,6 +157,10 @@ def formula_text(formula: Formula, bars: tuple[BarTerm, ...] | None = None) -> s
     if formula.has_dot:
         raise FormulaError("the '.' of this formula has no meaning before the columns are known")
     response = formula.response[0] if len(formula.response) == 1 else f"cbind({', '.join(formula.response)})"
-    parts = [effects_text(formula.fixed), *(f"offset({text})" for text in formula.offsets)]
+    parts = [
+        effects_text(formula.fixed),
+        *(some.text for some in formula.of_traits),
+        *(f"offset({text})" for text in formula.offsets),
+    ]
     parts += [bar.text for bar in (formula.bars if bars is None else bars)]
     return f"{response} ~ {' + '.join(parts)}"

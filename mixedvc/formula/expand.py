@@ -41,12 +41,14 @@ class Algebra:
         Columns that ``.`` stands for; None where they are not known yet, and ``.`` then adds nothing.
     dot_allowed : bool
         False left of a bar.
+    where : str
+        Of a part of the formula that has an intercept only where it is written: ``"common()"``, ``"at()"``.
     """
 
-    def __init__(self, budget: Budget, dot: Sequence[str] | None = None, dot_allowed: bool = True):
+    def __init__(self, budget: Budget, dot: Sequence[str] | None = None, dot_allowed: bool = True, where: str = ""):
         self.budget, self.source, self.dot, self.dot_allowed = budget, budget.source, dot, dot_allowed
         self.variables: dict[str, int] = {}
-        self.intercept, self.adding, self.has_dot = True, True, False
+        self.where, self.intercept, self.adding, self.has_dot = where, not where, True, False
 
     def terms(self, node: Node | None, at: int) -> tuple[FixedTerm, ...]:
         """Terms by degree, then appearance; the intercept first. `at` is the place of an intercept not written."""
@@ -86,7 +88,9 @@ class Algebra:
         if node.name != "." or node.quoted:
             return {self._bit(quote(column(node, self.source))): place}
         if not self.dot_allowed:
-            self._fail("'.' cannot stand left of a bar: name the columns", node)
+            self._fail(
+                f"'.' cannot stand {f'inside {self.where}' if self.where else 'left of a bar'}: name the columns", node
+            )
         self.has_dot = True
         self.budget.spend(len(self.dot or ()), *place)
         return {self._bit(quote(name)): place for name in self.dot or ()}
@@ -98,7 +102,10 @@ class Algebra:
     def _number(self, node: Number) -> Terms:
         if node.value not in (0, 1):
             self._fail(f"{node.value} cannot be a term: only 1 and 0 can, to add or drop the intercept", node)
-        self.intercept = (node.value == 1) == self.adding
+        added = (node.value == 1) == self.adding
+        if self.where and not added:
+            self._fail(f"{self.where} has no intercept unless 1 is written, so there is none to drop", node)
+        self.intercept = added
         return {}
 
     def _sum(self, node: Sum) -> Terms:

@@ -10,8 +10,9 @@ from .bars import STRUCTURES, bar_terms, check_repeated, is_bar
 from .canonical import expression_text, quote
 from .expand import Algebra, Budget
 from .syntax import Call, Name, Node, Paren, Parser, Sum
-from .terms import FixedTerm, Formula
+from .terms import FixedTerm, Formula, TraitTerms
 from .tokens import Token, tokenize
+from .trait_terms import check_shared, trait_terms
 
 _RESPONSE_KINDS = ("elementwise", "stateful", "identity")
 
@@ -22,7 +23,7 @@ def parse(source: str, structures: Collection[str] = STRUCTURES) -> Formula:
     Parameters
     ----------
     source : str
-        ``response ~ fixed + (effects | group) + …``.
+        ``response ~ fixed + (effects | group) + …``; with several responses also ``common(x)`` and ``at(y1, x)``.
     structures : collection of str
         Names that may be wrapped around a bar, e.g. those of the structure registry.
 
@@ -48,7 +49,7 @@ def parse(source: str, structures: Collection[str] = STRUCTURES) -> Formula:
 def expand_dot(formula: Formula, columns: Iterable[str]) -> Formula:
     """The formula with ``.`` replaced by all columns that have no other role in it.
 
-    Left out are the columns of the response, of offsets and of grouping factors.  (R leaves out those of the
+    Left out are the columns of the response, of offsets, of grouping factors, and of ``common()`` and ``at()``.  (R leaves out those of the
     response; a grouping factor as a fixed effect as well would explain its random effect away.)
 
     Parameters
@@ -96,13 +97,24 @@ def _parse(source: str, structures: Collection[str], dot: list[str] | None) -> F
     specials: list[Node] = []
     fixed = _cut(right, specials)
     budget = Budget(source)
+    calls = [node for node in specials if isinstance(node, Call) and not is_bar(node)]
+    of_traits = tuple(trait_terms(node, budget) for node in calls if node.name != "offset")
+    dot = None if dot is None else [name for name in dot if name not in _read_by(of_traits)]
     algebra = Algebra(budget, dot)
     terms = algebra.terms(fixed, tokens[tilde].stop)
-    _not_the_response(terms, response, source)
-    bars = tuple(term for node in specials if is_bar(node) for term in bar_terms(node, budget, structures))
+    _not_the_response((*terms, *(term for some in of_traits for term in some.terms)), response, source)
+    check_shared(terms, of_traits, source)
+    several = len(response) > 1
+    bars = tuple(term for node in specials if is_bar(node) for term in bar_terms(node, budget, structures, several))
     check_repeated(bars, source)
-    offsets = tuple(_offset(node, source) for node in specials if not is_bar(node))
-    return Formula(source, response, terms, bars, offsets, algebra.has_dot and dot is None)
+    offsets = tuple(_offset(node, source) for node in calls if node.name == "offset")
+    return Formula(source, response, terms, bars, offsets, algebra.has_dot and dot is None, of_traits)
+
+
+def _read_by(of_traits: Iterable[TraitTerms]) -> set[str]:
+    """Columns in ``common()`` and ``at()``."""
+    texts = (text for some in of_traits for term in some.terms for text in term.factors)
+    return {name for text in texts for name in names(text)}
 
 
 def _tilde(source: str, tokens: list[Token]) -> int:
@@ -176,7 +188,7 @@ def _cut(node: Node, specials: list[Node]) -> Node | None:
 
 def _special(node: Node) -> bool:
     if isinstance(node, Call):
-        return node.name == "offset" or (node.name not in TRANSFORMS and is_bar(node))
+        return node.name in ("offset", "common", "at") or (node.name not in TRANSFORMS and is_bar(node))
     return isinstance(node, Paren) and is_bar(node)
 
 

@@ -7,20 +7,22 @@ variances to correlations: ``diag(0 + f | rows) * ar1(1 | g)``.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NoReturn
 
 from ..errors import FormulaError
-from .bars import bar_terms, is_bar
+from .bars import bar_terms, is_bar, structure_options
 from .canonical import quote
 from .expand import Budget
 from .resolve import ROWS
-from .syntax import Binary, Node, Paren, Parser
+from .syntax import Binary, Call, Name, Node, Paren, Parser
 from .terms import BarTerm, Span
 from .tokens import tokenize
 
 STRUCTURES = ("us", "diag", "cs", "ar1")
-_EXAMPLES = (
+AMONG_RESPONSES = "'us', 'diag', 'cs' or 'fa(1)'"
+EXAMPLES = (
     "write residual='diag(0 + f | rows)' for a variance per level of f, 'ar1(1 | g)', 'ar1(0 + time | g)' or "
     "'cs(1 | g)' for correlated rows of g, 'us(0 + time | g)' for any covariance"
 )
@@ -67,6 +69,49 @@ class ResidualFormula:
         raise FormulaError(message, self.source, self.spans[part].start, self.spans[part].stop)
 
 
+@dataclass(frozen=True)
+class TraitResidual:
+    """``residual="fa(1)"``: a covariance among several responses of a record.
+
+    Attributes
+    ----------
+    structure : str
+    options : tuple of (str, constant)
+    source, text : str
+        As written, and in canonical spelling.
+    """
+
+    structure: str
+    options: tuple[tuple[str, object], ...]
+    source: str
+    text: str
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise FormulaError with carets under it."""
+        raise FormulaError(message, self.source, 0, len(self.source))
+
+
+def trait_residual(source: str, structures: Collection[str]) -> TraitResidual | None:
+    """A structure without a bar: ``us``, ``diag``, ``fa(1)``, ``cs(hom=False)``; None for what is none.
+
+    Examples
+    --------
+    >>> trait_residual("fa(2)", ["us", "fa"]).text
+    'fa(factors=2)'
+    """
+    tokens = tokenize(source)
+    if len(tokens) == 1 or any(t.kind == "op" and t.text in ("|", "||", "~", "*") for t in tokens):
+        return None
+    node = Parser(source, tokens).whole("the structure of the residual")
+    while isinstance(node, Paren):
+        node = node.inner
+    if not isinstance(node, Name | Call) or node.name not in structures or (isinstance(node, Name) and node.quoted):
+        return None
+    options = structure_options(node, node.args, source) if isinstance(node, Call) else ()
+    inner = ", ".join(f"{name}={value!r}" for name, value in options)
+    return TraitResidual(node.name, options, source, f"{node.name}({inner})" if inner else node.name)
+
+
 def parse_residual(source: str) -> ResidualFormula | None:
     """Read ``residual=``; None for one variance of independent rows (``us``, ``(1 | rows)``).
 
@@ -84,10 +129,10 @@ def parse_residual(source: str) -> ResidualFormula | None:
         return None
     tokens = tokenize(source)
     if len(tokens) == 1:
-        raise FormulaError(f"residual= is empty; {_EXAMPLES}", source, 0)
+        raise FormulaError(f"residual= is empty; {EXAMPLES}", source, 0)
     tilde = next((t for t in tokens if t.kind == "op" and t.text == "~"), None)
     if tilde is not None:
-        raise FormulaError(f"residual= has no '~': {_EXAMPLES}", source, tilde.start, tilde.stop)
+        raise FormulaError(f"residual= has no '~': {EXAMPLES}", source, tilde.start, tilde.stop)
     node = _unwrapped(Parser(source, tokens).whole("the structure of the residual"))
     parts = [_unwrapped(node.left), _unwrapped(node.right)] if isinstance(node, Binary) and node.op == "*" else [node]
     read = [_part(part, source) for part in parts]
@@ -105,7 +150,7 @@ def _unwrapped(node: Node) -> Node:
 
 def _part(node: Node, source: str) -> BarTerm:
     if not is_bar(node):
-        raise FormulaError(f"this is no structure of the residual; {_EXAMPLES}", source, node.start, node.stop)
+        raise FormulaError(f"this is no structure of the residual; {EXAMPLES}", source, node.start, node.stop)
     bars = bar_terms(node, Budget(source), STRUCTURES)
     if len(bars) > 1:
         _fail("the residual has one grouping: write a:b for the groups within a", source, bars[1].span)

@@ -7,9 +7,9 @@ import difflib
 from collections.abc import Collection
 from typing import NoReturn
 
-from ..errors import BindError
+from ..errors import BindError, FormulaError
 from .bars import confounded, repeated
-from .canonical import bar_text, quote
+from .canonical import quote, respelled
 from .terms import BarTerm, Formula
 
 ROWS = "rows"
@@ -72,14 +72,56 @@ def _resolve(bar: BarTerm, columns: Collection[str], covs: Collection[str]) -> B
             if name not in columns:
                 _no_column(bar, name, cov, columns, covs)
     plain = cov is None and len(group) > 1 and group[-1] in covs
-    text = bar_text(bar.effects, group, cov, bar.structure, bar.options, plain)
+    text = respelled(bar, group, cov, plain)
     return dataclasses.replace(bar, group=group, cov=cov, may_be_cov=False, text=text)
+
+
+def settle(formula: Formula, bars: tuple[BarTerm, ...], responses: int) -> tuple[BarTerm, ...]:
+    """Random terms once the number of responses is known.
+
+    Raises
+    ------
+    FormulaError
+        Words about several responses in a formula that has one.
+    """
+    if responses == 1:
+        _one_response(formula)
+    return tuple(_settled(bar, responses > 1, bars) for bar in bars)
+
+
+def _settled(bar: BarTerm, several: bool, bars: tuple[BarTerm, ...]) -> BarTerm:
+    single = len(bar.effects) == 1 and not bar.effects[0].factors
+    if not several and single and bar.structure == "diag" and not bar.options:
+        bar = dataclasses.replace(bar, structure="us")  # diag(1 | g) is (1 | g)
+    elif not (several and bar.double):
+        return bar
+    plain = bar.cov is None and "gr(" in bar.text
+    return dataclasses.replace(bar, text=respelled(bar, bar.group, bar.cov, plain, several))
+
+
+def _one_response(formula: Formula) -> None:
+    """Refuse what only several responses can have."""
+    example = f"cbind({formula.response[0]}, another)"
+    for some in formula.of_traits:
+        word = "common" if some.shared else "at"
+        what = (
+            f"{word}() says which of several responses have an effect, and there is one, {formula.response[0]}: "
+            f"write {' + '.join(':'.join(t.factors) or '1' for t in some.terms)} alone; several are {example} ~ …"
+        )
+        raise FormulaError(what, formula.source, some.span.start, some.span.stop)
+    for bar in formula.bars:
+        if bar.traits:
+            what = (
+                f"traits= says how several responses covary, and there is one, {formula.response[0]}: leave it out; "
+                f"several are {example} ~ …"
+            )
+            raise FormulaError(what, formula.source, bar.span.start, bar.span.stop)
 
 
 def _ambiguous(bar: BarTerm) -> NoReturn:
     *first, last = bar.group
-    known = bar_text(bar.effects, tuple(first), last, bar.structure, bar.options)
-    plain = bar_text(bar.effects, bar.group, None, bar.structure, bar.options, plain=True)
+    known = respelled(bar, tuple(first), last)
+    plain = respelled(bar, bar.group, None, plain=True)
     raise BindError(
         f"{bar.text}: {last!r} is a column of the data and a covariance in cov=; write {known} for the covariance "
         f"or {plain} for the interaction of the columns"
@@ -98,13 +140,13 @@ def _unknown_last(bar: BarTerm, columns: Collection[str], covs: Collection[str])
 def _no_column(bar: BarTerm, name: str, cov: str | None, columns: Collection[str], covs: Collection[str]) -> NoReturn:
     remedy = ""
     if cov is not None and len(bar.group) - bar.may_be_cov == 1:
-        rows = bar_text(bar.effects, (ROWS,), cov, bar.structure, bar.options)
+        rows = respelled(bar, (ROWS,), cov)
         remedy = f"; to let every row of the data be a level of {cov!r}, write {rows}"
     elif name in covs and cov is not None:
         remedy = f"; {name!r} and {cov!r} are both covariances in cov=: a term has one, so write one term for each"
     elif name in covs:
         rest = tuple(g for g in bar.group if g != name)
-        spelled = bar_text(bar.effects, rest or (ROWS,), name, bar.structure, bar.options)
+        spelled = respelled(bar, rest or (ROWS,), name)
         remedy = f"; {name!r} is a covariance in cov=: write {spelled}"
         if not rest:
             remedy += f" (one level per row), or gr(column, cov={quote(name)}) with the column of its labels"

@@ -47,6 +47,10 @@ class BarTerm:
         Keyword arguments of the wrapper, e.g. ``(("hom", True),)``.
     text : str
         Canonical text of the term.
+    traits : str
+        ``traits="diag"`` of a wrapper: several responses do not covary in this term; ``""`` where it is not given.
+    double : bool
+        Written with ``||``.
     """
 
     effects: tuple[FixedTerm, ...]
@@ -57,6 +61,33 @@ class BarTerm:
     options: tuple[tuple[str, object], ...]
     text: str
     span: Span
+    traits: str = ""
+    double: bool = False
+
+
+@dataclass(frozen=True)
+class TraitTerms:
+    """Fixed effects of some responses: ``common(x)``, one coefficient for all, or ``at(y1, x)``.
+
+    Attributes
+    ----------
+    traits : tuple of str
+        Of ``at()``: canonical texts or plain names of responses; empty for ``common()``.
+    terms : tuple of FixedTerm
+        Expanded; an intercept only where ``1`` is written.
+    text : str
+        Canonical text.
+    """
+
+    traits: tuple[str, ...]
+    terms: tuple[FixedTerm, ...]
+    text: str
+    span: Span
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is ``common()``."""
+        return not self.traits
 
 
 @dataclass(frozen=True)
@@ -79,6 +110,8 @@ class Formula:
     has_dot : bool
         True if ``.`` stood in the fixed part; `fixed` then lacks its expansion, which `expand_dot` adds once the
         columns are known.
+    of_traits : tuple of TraitTerms
+        Each ``common(…)`` and ``at(…)``, in order of writing.
     """
 
     source: str
@@ -87,3 +120,9 @@ class Formula:
     bars: tuple[BarTerm, ...]
     offsets: tuple[str, ...]
     has_dot: bool = False
+    of_traits: tuple[TraitTerms, ...] = ()
+
+    @property
+    def every_fixed(self) -> tuple[FixedTerm, ...]:
+        """Fixed terms of all traits and of some."""
+        return (*self.fixed, *(term for some in self.of_traits for term in some.terms))

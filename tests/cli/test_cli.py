@@ -273,7 +273,7 @@ def test_help_version_and_the_list_of_data_sets(capsys):
         assert word in out
     code, out, _ = run(capsys, "data")
     assert code == 0
-    assert "sleepstudy     180 rows: Reaction, Days, Subject" in out
+    assert "sleepstudy 180 rows: Reaction, Days, Subject" in " ".join(out.split())
 
 
 def test_every_option_is_in_the_help(capsys):

@@ -232,7 +232,7 @@ def test_binding_again_gives_the_same_specification(formula):
 
 def test_options_are_checked():
     data = table()
-    with pytest.raises(FormulaError, match="this is no structure of the residual; write"):
+    with pytest.raises(FormulaError, match="a covariance among several responses, and there is one, y; write"):
         bind("y ~ x", data, residual="ar1")
     with pytest.raises(OptionError, match="residual= is text such as"):
         bind("y ~ x", data, residual=("ar1", "g"))
