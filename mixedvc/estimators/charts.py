@@ -1,8 +1,9 @@
 """Coordinates q of one term's Σ in which Newton steps neither leave the cone Σ ⪰ 0 nor stick to its edge (MATH: 1).
 
 Variances (scalar terms, diag) and patterned structures move in their own parameters inside a box.  An
-unstructured block moves on a face: Σ = B Bᵀ with B lower trapezoidal of the current rank.  A chart knows
-θ(q), ∂θ/∂q and the curvature Σ_j s_j ∇²θ_j(q) that the chain rule adds to the information.
+unstructured block, or one of few factors, moves on a face: Σ = B Bᵀ with B lower trapezoidal of the current rank; a
+factor-analytic one in its specific variances and such a B.  A chart knows θ(q), ∂θ/∂q and the curvature
+Σ_j s_j ∇²θ_j(q) that the chain rule adds to the information.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from ..linalg import dense as la
 from ..structures.base import Structure
+from ..structures.factors import FactorAnalytic, ReducedRank
+from .root_entries import free_entries, pivots, rise, root_curvature, root_jacobian
 
 Float = NDArray[np.float64]
 INF = np.inf
@@ -208,13 +211,14 @@ class FaceChart:
     def rank(self) -> int:
         return self.B.shape[1]
 
+    @property
+    def most(self) -> int:
+        """The highest rank that the structure has."""
+        return int(getattr(self.structure, "factors", len(self.B)))
+
     @cached_property
     def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        k, r = self.B.shape
-        place = np.empty(k, dtype=int)
-        place[self.order] = np.arange(k)
-        rows, columns = np.nonzero(np.arange(r)[None, :] <= place[:, None])
-        return rows, columns
+        return free_entries(self.B, self.order)
 
     @property
     def q(self) -> Float:
@@ -238,14 +242,10 @@ class FaceChart:
         return B @ B.T
 
     def jacobian(self) -> Float:
-        rows, columns = (index[:, None] for index in self.entries)
-        a, b = np.array(self.structure.pairs).T
-        return (rows == a) * self.B[b, columns] + (rows == b) * self.B[a, columns]
+        return root_jacobian(self.B, self.entries, self.structure.pairs)
 
     def curvature(self, score: Float) -> Float:
-        S = _score_matrix(score, self.structure.pairs, len(self.B))
-        rows, columns = self.entries
-        return 2.0 * S[np.ix_(rows, rows)] * (columns[:, None] == columns)
+        return root_curvature(score, self.entries, self.structure.pairs, len(self.B))
 
     def moved(self, q: Float) -> FaceChart:
         return face_at(self.structure, self.sigma(q), self.drop_below, at_most=self.rank)
@@ -255,34 +255,98 @@ class FaceChart:
 
         At a maximum on the cone ∂ℓ/∂Σ is negative semi-definite on the null space of Σ.
         """
-        k = len(self.B)
-        if self.rank == k:
+        if self.rank == self.most:
             return None
-        S = _score_matrix(score, self.structure.pairs, k)
-        null = _null_space(self.B)
-        values, vectors = la.small_eigh(null.T @ S @ null)
-        if values[-1] <= 0:
+        found = rise(self.B, self.structure.pairs, score, information)
+        if found is None:
             return None
-        v = null @ vectors[:, -1]
-        direction = np.array([v[a] * v[b] for a, b in self.structure.pairs])
-        bend = float(direction @ information @ direction)
-        step = values[-1] / bend if bend > 0 else 1e-3
-        gain = 0.5 * values[-1] * step
-        Sigma = self.B @ self.B.T + min(step, 1.0) * np.outer(v, v)
-        return face_at(self.structure, Sigma, 1e-12, at_most=self.rank + 1), float(gain)
+        Sigma, gain = found
+        return face_at(self.structure, Sigma, 1e-12, at_most=self.rank + 1), gain
 
 
-def _score_matrix(score: Float, pairs: tuple[tuple[int, int], ...], k: int) -> Float:
-    """Symmetric S with dℓ = ⟨S, dΣ⟩ from ∂ℓ/∂θ (an off-diagonal θ moves two entries)."""
-    S = np.zeros((k, k))
-    for value, (a, b) in zip(score, pairs, strict=True):
-        S[a, b] = S[b, a] = value if a == b else 0.5 * value
-    return S
+@dataclass(frozen=True)
+class FactorChart:
+    """Σ = B Bᵀ + diag(ψ): ψ in a box from zero, B (k × r) lower trapezoidal in the row order `order`.
+
+    q are ψ and the entries of B, row by row.  r falls below the structure's number of factors where one vanishes.
+    """
+
+    structure: Any
+    psi: Float
+    B: Float
+    order: NDArray[np.intp]
+    drop_below: float = 1e-5
+
+    @property
+    def rank(self) -> int:
+        return self.B.shape[1]
+
+    @property
+    def most(self) -> int:
+        """The structure's number of factors."""
+        return int(self.structure.factors)
+
+    @cached_property
+    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        return free_entries(self.B, self.order)
+
+    @property
+    def q(self) -> Float:
+        return np.append(self.psi, self.B[self.entries])
+
+    @property
+    def lower(self) -> Float:
+        return np.append(np.zeros(len(self.psi)), np.full(len(self.entries[0]), -INF))
+
+    @property
+    def upper(self) -> Float:
+        return np.full(len(self.psi) + len(self.entries[0]), INF)
+
+    def parameters(self) -> Float:
+        """The structure's own: ψ and Λ."""
+        return np.asarray(self.structure.join(self.psi, self.B))
+
+    def split(self, q: Float) -> tuple[Float, Float]:
+        """ψ (k,) and B (k × r)."""
+        B = np.zeros_like(self.B)
+        B[self.entries] = q[len(self.psi) :]
+        return q[: len(self.psi)], B
+
+    def sigma(self, q: Float) -> Float:
+        psi, B = self.split(q)
+        return B @ B.T + np.diag(psi)
+
+    def jacobian(self) -> Float:
+        a, b = np.array(self.structure.pairs).T
+        own = 1.0 * ((np.arange(len(self.psi))[:, None] == a) & (a == b))
+        return np.concatenate([own, root_jacobian(self.B, self.entries, self.structure.pairs)])
+
+    def curvature(self, score: Float) -> Float:
+        k = len(self.psi)
+        out = np.zeros((k + len(self.entries[0]),) * 2)
+        out[k:, k:] = root_curvature(score, self.entries, self.structure.pairs, k)
+        return out
+
+    def moved(self, q: Float) -> FactorChart:
+        psi, B = self.split(q)
+        return factors_at(self.structure, psi, B, self.drop_below)
+
+    def release(self, score: Float, information: Float) -> tuple[FactorChart, float] | None:
+        """The chart with one more factor where the criterion would still rise, and the rise expected; else None."""
+        if self.rank == self.most:
+            return None
+        found = rise(self.B, self.structure.pairs, score, information)
+        if found is None:
+            return None
+        common, gain = found
+        return factors_at(self.structure, self.psi, la.small_root(common), 1e-12, at_most=self.rank + 1), gain
 
 
-def _null_space(B: Float) -> Float:
-    values, vectors = la.small_eigh(B @ B.T)
-    return vectors[:, : len(B) - B.shape[1]] if values.size else vectors
+def factors_at(structure: Any, psi: Float, L: Float, drop_below: float, at_most: int | None = None) -> FactorChart:
+    """Chart of L Lᵀ + diag(ψ), L any root; factors of a variance up to `drop_below` (scaled) leave."""
+    limit = structure.factors if at_most is None else at_most
+    face = face_at(structure, L @ L.T, drop_below, at_most=min(limit, L.shape[1]))
+    return FactorChart(structure, psi, face.B, face.order)
 
 
 def face_at(
@@ -301,7 +365,7 @@ def face_at(
     rank = int((values > drop_below).sum())
     rank = min(rank, at_most) if at_most is not None else rank
     root = vectors[:, k - rank :] * np.sqrt(np.maximum(values[k - rank :], 0.0))
-    order = _pivots(root) if order is None else order
+    order = pivots(root) if order is None else order
     # rotate the root so that it is lower trapezoidal in the pivot order (its gauge freedom is gone)
     Q, R = la.small_qr(root[order[:rank]].T) if rank else (np.zeros((0, 0)), np.zeros((0, 0)))
     B = root @ Q if rank else np.zeros((k, 0))
@@ -309,21 +373,6 @@ def face_at(
         B = np.where((B**2).sum(axis=1, keepdims=True) < _ZERO, 0.0, B)
     signs = np.where(np.diagonal(R) < 0, -1.0, 1.0) if rank else np.ones(0)
     return FaceChart(structure, B * signs, order, drop_below)
-
-
-def _pivots(root: Float) -> NDArray[np.intp]:
-    """Rows in the order of a pivoted Cholesky factorisation of root rootᵀ."""
-    left = root @ root.T
-    order: list[int] = []
-    for _ in range(root.shape[1]):
-        diagonal = np.diagonal(left).copy()
-        diagonal[order] = -1.0
-        pivot = int(np.argmax(diagonal))
-        order.append(pivot)
-        if left[pivot, pivot] > 0:
-            left = left - np.outer(left[:, pivot], left[pivot]) / left[pivot, pivot]
-    rest = [a for a in range(len(root)) if a not in order]
-    return np.array(order + rest, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -357,6 +406,8 @@ def unmoved(chart: Any, q: Float) -> Chart:
     if isinstance(chart, FaceChart):
         face = face_at(chart.structure, chart.sigma(q), 0.0, at_most=chart.rank)
         return replace(face, drop_below=chart.drop_below)
+    if isinstance(chart, FactorChart):
+        return factors_at(chart.structure, *chart.split(q), 0.0)
     return replace(chart, q=q)
 
 
@@ -364,11 +415,18 @@ def chart_for(structure: Structure, Sigma: Float) -> Chart:
     """The chart in which a term starts at Σ (interior)."""
     if structure.name == "us" and structure.k > 1:
         return face_at(structure, Sigma, 1e-5)
+    if isinstance(structure, FactorAnalytic):
+        return box_chart(structure, structure.near(Sigma))
     return box_chart(structure, structure.start(Sigma))
 
 
 def box_chart(structure: Any, par: Float) -> Chart:
     """The chart in which a structure that is not free moves inside its bounds, from its parameters."""
+    if isinstance(structure, FactorAnalytic):
+        return factors_at(structure, *structure.split(par), 1e-12)
+    if isinstance(structure, ReducedRank):
+        face = face_at(structure, structure.build(par), 1e-12, at_most=structure.factors)
+        return replace(face, drop_below=1e-5)
     if structure.name == "cs" and structure.hom:
         k, (variance, rho) = structure.k, par
         return EigenChart(structure, variance * np.array([1.0 + (k - 1) * rho, 1.0 - rho]))

@@ -22,7 +22,7 @@ from ..likelihood.gaussian import levels_matmat
 from ..likelihood.row_pairs import residual_solve
 from ..linalg import dense as la
 from ..linalg.roots import pivoted_root
-from .charts import BoxChart, Chart, FaceChart, face_at
+from .charts import BoxChart, Chart, FaceChart, FactorChart, face_at, factors_at
 from .start import Units
 from .surrogate import Seen, edge_of_pattern
 
@@ -33,6 +33,8 @@ def can_turn(chart: Chart) -> bool:
     """Whether Σ is singular in a way that leaves its range to be chosen."""
     if isinstance(chart, FaceChart):
         return 0 < chart.rank < len(chart.B)
+    if isinstance(chart, FactorChart):
+        return chart.rank > 0 and edge_of_pattern(chart)
     return hasattr(chart.structure, "correlation") and edge_of_pattern(chart) and bool(np.any(chart.q[:-1] > 0.0))
 
 
@@ -54,9 +56,18 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
         met = spec.all_terms[one.term].basis[silent] @ units.transform(one.term)
         free = np.asarray(~met.any(axis=0))
         if can_turn(one.chart) and (free.all() if not isinstance(one.chart, FaceChart) else free.any()):
-            L = one.chart.B if isinstance(one.chart, FaceChart) else pivoted_root(one.Sigma)
+            L = _root(one)
             out[one.term] = _step(one, L, _products(spec, units, at, one.term, L, precision), free)
     return out
+
+
+def _root(one: Seen) -> Float:
+    """L with Σ = L Lᵀ in which the chart's coordinates move."""
+    if isinstance(one.chart, FaceChart):
+        return one.chart.B
+    if isinstance(one.chart, FactorChart):
+        return np.column_stack([one.chart.B, np.diag(np.sqrt(one.chart.psi))])
+    return pivoted_root(one.Sigma)
 
 
 def _products(spec: ModelSpec, units: Units, at: Evaluation, term: int, L: Float, precision: Float) -> Float:
@@ -82,7 +93,21 @@ def _step(one: Seen, L: Float, G: Float, free: NDArray[np.bool_]) -> Chart:
         L = L + move.reshape(k, r)
         Sigma = L @ L.T
         return face_at(one.chart.structure, Sigma, 0.0, at_most=r, order=one.chart.order)
+    if isinstance(one.chart, FactorChart):
+        return _new_factors(one.chart, L, H, slope)
     return _resized(one.chart, L, H, slope)
+
+
+def _new_factors(chart: FactorChart, L: Float, H: Float, slope: Float) -> Chart:
+    """Loadings and the roots of specific variances that are not zero, both entries of L: the bound's minimum."""
+    k, r = chart.B.shape
+    moves = np.zeros(L.shape, dtype=bool)
+    moves[:, :r] = True
+    moves[np.arange(k), r + np.arange(k)] = chart.psi > 0.0
+    free = moves.ravel()
+    new = L.copy()
+    new[moves] += la.lstsq(H[np.ix_(free, free)], slope[free])
+    return factors_at(chart.structure, np.diagonal(new[:, r:]) ** 2, new[:, :r], 0.0, at_most=r)
 
 
 def _resized(chart: Chart, L: Float, H: Float, slope: Float) -> Chart:

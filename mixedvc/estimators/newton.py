@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from ..likelihood.base import Likelihood, information_along
 from ..linalg import dense as la
 from ..progress import Progress
 from .base import PointEstimate, TraceRow
-from .charts import Chart, EigenChart, FaceChart, FixedChart, SdChart, unmoved
+from .charts import Chart, EigenChart, FaceChart, FactorChart, FixedChart, SdChart, unmoved
 from .quadratic import box_step
 from .start import Units
 
@@ -206,7 +207,10 @@ class Ascent:
 
     def _same(self, charts: list[Chart], pieces: list[Float], theta: Float) -> bool:
         """Whether the charts after a step still mean the θ that was evaluated (no rank dropped, no sd set to zero)."""
-        stayed = all(isinstance(c, FaceChart) or np.array_equal(c.q, x) for c, x in zip(charts, pieces, strict=True))
+        stayed = all(
+            isinstance(c, (FaceChart, FactorChart)) or np.array_equal(c.q, x)
+            for c, x in zip(charts, pieces, strict=True)
+        )
         again = self.theta(charts)
         near = np.allclose(again, theta, rtol=1e-9, atol=1e-12 * np.abs(theta).max())
         return stayed and near and np.array_equal(again == 0.0, theta == 0.0)
@@ -323,7 +327,7 @@ class Ascent:
         start = 0
         for i, chart in enumerate(at.charts):
             stop = start + len(chart.structure.pairs)
-            if isinstance(chart, FaceChart):
+            if isinstance(chart, (FaceChart, FactorChart)):
                 found = chart.release(at.score[start:stop], at.information[start:stop, start:stop])
                 if found is not None and found[1] > max(100 * self.tol, 1e-9):
                     released.append([*at.charts[:i], found[0], *at.charts[i + 1 :]])
@@ -422,6 +426,8 @@ def estimate_from(ascent: Ascent, at: Point, converged: bool, message: str, meth
 def chart_parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[Float, NDArray[np.bool_]]:
     """Structure parameters on the user's scale, and which of them are at an edge."""
     structure = chart.structure
+    if isinstance(chart, FactorChart) or structure.name == "rr":
+        return _factor_parameters(chart, units, i, Sigma)
     if isinstance(chart, FaceChart):
         values = structure.start(Sigma)
         if chart.rank == structure.k:
@@ -439,6 +445,20 @@ def chart_parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[
     return scale_parameters(structure, own, units, i, up=True), edge
 
 
+def _factor_parameters(chart: Chart, units: Units, i: int, Sigma: Float) -> tuple[Float, NDArray[np.bool_]]:
+    """Parameters of a Σ of few factors; at an edge are zero ψ, and all loadings of a factor that has vanished."""
+    structure: Any = chart.structure
+    if isinstance(chart, FixedChart):
+        return scale_parameters(structure, chart.par, units, i, up=True), np.zeros(structure.n_par, dtype=bool)
+    if isinstance(chart, FactorChart):
+        values = scale_parameters(structure, chart.parameters(), units, i, up=True)
+        own = chart.psi <= 0.0
+    else:
+        values, own = structure.start(Sigma), np.empty(0, dtype=bool)
+    rank = chart.rank if isinstance(chart, (FactorChart, FaceChart)) else structure.factors
+    return values, np.append(own, structure.loadings.entries[1] >= rank)
+
+
 def scale_parameters(structure: object, par: Float, units: Units, i: int, *, up: bool) -> Float:
     """Parameters between scaled and the user's units: variances and covariances scale, correlations do not."""
     power = 1.0 if up else -1.0
@@ -449,6 +469,9 @@ def scale_parameters(structure: object, par: Float, units: Units, i: int, *, up:
     if structure.linear:  # type: ignore[attr-defined]
         factor = np.array([units.variance / (sizes[a] * sizes[b]) for a, b in structure.pairs])  # type: ignore[attr-defined]
         return par * factor**power
+    if hasattr(structure, "scaled"):
+        root = np.sqrt(units.variance)
+        return np.asarray(structure.scaled(par, (root / sizes) ** power))
     effects = {f"{a}": a for a in range(structure.k)}  # type: ignore[attr-defined]
     factor = np.ones(structure.n_par)  # type: ignore[attr-defined]
     for j, (effect, effect2) in enumerate(structure.names(tuple(effects))):  # type: ignore[attr-defined]

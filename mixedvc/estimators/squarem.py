@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .charts import BoxChart, Chart, EigenChart, FaceChart, face_at
+from .charts import BoxChart, Chart, EigenChart, FaceChart, FactorChart, face_at, factors_at
 
 Float = NDArray[np.float64]
 
@@ -38,6 +38,8 @@ def extrapolated(
 def _coordinates(chart: Chart) -> Float:
     if isinstance(chart, EigenChart) or _variances(chart):
         return np.sqrt(chart.q)
+    if isinstance(chart, FactorChart):
+        return np.append(np.sqrt(chart.psi), chart.parameters()[len(chart.psi) :])
     return chart.q
 
 
@@ -54,6 +56,10 @@ def _at(chart: Chart, x: Float) -> Chart:
         return chart.moved(np.maximum(x, 0.3 * np.sqrt(chart.q)) ** 2)
     if isinstance(chart, FaceChart):
         return face_at(chart.structure, chart.sigma(x), 0.0, at_most=chart.rank, order=chart.order)
+    if isinstance(chart, FactorChart):
+        k = len(chart.psi)
+        psi = np.maximum(x[:k], 0.3 * np.sqrt(chart.psi)) ** 2
+        return factors_at(chart.structure, psi, chart.structure.loadings.matrix(x[k:]), 0.0, at_most=chart.rank)
     room = np.where(np.isfinite(chart.upper), 0.9, 0.7)  # a correlation has two bounds, a standard deviation has one
     low = np.where(chart.q > chart.lower, chart.q + room * (chart.lower - chart.q), chart.lower)
     high = np.where(chart.q < chart.upper, chart.q + 0.9 * (chart.upper - chart.q), chart.upper)

@@ -107,11 +107,11 @@ def units_of(spec: ModelSpec, variance: float, held: Collection[int] = ()) -> Un
         squares = np.maximum(term.basis**2 * diagonal[:, None], 0.0)
         size = np.sqrt(np.mean(squares, axis=0) if expected is None else _relative(squares, expected))
         structure = term.structure
-        if not structure.linear and structure.n_par <= structure.k:
+        if not (structure.linear or hasattr(structure, "scaled")) and structure.n_par <= structure.k:
             # D Σ D stays in a family with one common variance only where D is a multiple of the identity
             size = np.full(term.k, np.sqrt(np.mean(size**2)))
         sizes.append(np.where(size > 0, size, 1.0))
-        free = structure.name == "us" and term.k > 1 and i not in held
+        free = structure.name in ("us", "rr") and term.k > 1 and i not in held
         turns.append(orthogonalising(term.basis, np.maximum(diagonal, 0.0)) if free else None)
     factor = np.array([variance / (sizes[w.term][w.a] * sizes[w.term][w.b]) for w in spec.index])
     return Units(variance, tuple(sizes), tuple(turns), factor, _mixing(spec, turns))

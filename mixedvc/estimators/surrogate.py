@@ -18,7 +18,7 @@ from ..design.spec import ModelSpec, Term
 from ..likelihood.base import Evaluation, HasCells
 from ..linalg import dense as la
 from ..structures.base import pattern_of, sigma_of
-from .charts import BoxChart, Chart, EigenChart, FaceChart, SdChart, face_at
+from .charts import BoxChart, Chart, EigenChart, FaceChart, FactorChart, SdChart, face_at, factors_at
 from .quadratic import box_step
 from .start import Units
 
@@ -167,6 +167,8 @@ def rescaled(chart: Chart, factor: float) -> Chart | None:
         return replace(chart, B=chart.B * np.sqrt(factor))
     if isinstance(chart, EigenChart) or (isinstance(chart, BoxChart) and chart.structure.linear):
         return chart.moved(chart.q * factor)
+    if isinstance(chart, FactorChart):
+        return factors_at(chart.structure, chart.psi * factor, chart.B * np.sqrt(factor), 0.0)
     if isinstance(chart, SdChart):
         return chart.moved(np.append(chart.q[:-1] * np.sqrt(factor), chart.q[-1]))
     if hasattr(chart.structure, "correlation"):
@@ -208,9 +210,19 @@ def edge_of_pattern(chart: Chart) -> bool:
     """Whether a correlation is at its bound, or no variance is left: the range of Σ is then all that Σ can be in."""
     if isinstance(chart, (FaceChart, EigenChart)) or chart.structure.linear:
         return False
+    if isinstance(chart, FactorChart):
+        return singular_factors(chart)
     finite = np.isfinite(chart.upper)
     edge = finite & ((chart.q <= chart.lower) | (chart.q >= chart.upper))
     return bool(edge.any()) or not np.any(chart.q[~finite] > 0.0)
+
+
+def singular_factors(chart: FactorChart) -> bool:
+    """Whether a factor-analytic Σ of the effects that vary has no inverse: more zeros in ψ than factors for them."""
+    common = chart.B[(chart.psi <= 0.0) & chart.B.any(axis=1)]
+    if not chart.psi.any() and not len(common):
+        return True
+    return len(common) > 0 and la.small_eigh(common @ common.T)[0][0] <= 1e-12 * float((common**2).max())
 
 
 def _inside(Sigma: Float, *others: Float) -> list[Float]:

@@ -1,4 +1,4 @@
-"""Unknown covariance among a term's effects: us, diag, cs, ar1."""
+"""Unknown covariance among a term's effects: us, diag, cs, ar1, fa, rr."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from ..errors import StructureError
-from . import patterned, us  # noqa: F401  (registers)
+from . import factors, patterned, us  # noqa: F401  (registers)
 from .base import Structure, structures
 
 __all__ = ["Structure", "make", "structures"]
