@@ -1,6 +1,6 @@
-"""Likelihoods: dense, spectral, reduced, blocks, grouped, sparse, and which is chosen; importing registers ours."""
+"""Likelihoods: dense, spectral, canonical, reduced, blocks, grouped, sparse; which is chosen.  Importing registers."""
 
-from . import blocked, blocks, dense, reduced, sparse_mme, spectral  # noqa: F401  (registers)
+from . import blocked, blocks, canonical, dense, reduced, sparse_mme, spectral  # noqa: F401  (registers)
 from .base import Evaluation, Likelihood, likelihoods
 from .choose import choose, rank_choices
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..design.spec import Term
 from ..linalg import dense as la
+from .base import Evaluation
 from .row_pairs import row_pairs
 from .rows import Rows
 
@@ -274,21 +275,7 @@ class GaussianEvaluation:
         return np.einsum("nac,nbc->cab", ZA.reshape(-1, k, c), PZA.reshape(-1, k, c), optimize=True)
 
     def draw(self, rng: np.random.Generator) -> tuple[Float, list[Float]]:
-        spec = self.rows.spec
-        sigmas = spec.sigmas(self.theta)
-        prior = [prior_draw(term, Sigma, rng) for term, Sigma in zip(spec.terms, sigmas, strict=False)]
-        y_star = self._residual_draw(sigmas[-1], rng)
-        for term, u in zip(spec.terms, prior, strict=True):
-            y_star = y_star + term.spread(u)
-        y = (self.rows.Q @ self.rows.ols + self.rows.y) / self.rows.scale  # this likelihood's own response
-        # the difference of two draws with one covariance, regressed on itself, has the conditional law (Matheron)
-        d = (y - spec.X @ self.beta) - y_star
-        Pd = self.project(d)
-        us = []
-        for i, (term, u) in enumerate(zip(spec.terms, prior, strict=True)):
-            us.append(u + levels_matmat(term, term.collect(Pd)) @ sigmas[i])
-        beta = self.beta + self.beta_cov @ (spec.X.T @ self.solve(d)) if spec.p else np.empty(0)
-        return beta, us
+        return posterior_draw(self, self.rows, rng)
 
     @cached_property
     def residual_traces(self) -> Float:
@@ -302,11 +289,6 @@ class GaussianEvaluation:
             entries = entries - np.einsum("ep,ep->e", (H @ self._C)[pairs.i], H[pairs.j])
         return pairs.by_cells(entries)
 
-    def _residual_draw(self, Sigma: Float, rng: np.random.Generator) -> Float:
-        residual = self.rows.spec.residual
-        e = rng.standard_normal((residual.q, residual.k)) @ la.psd_root(Sigma).T
-        return residual.spread(e)
-
 
 def levels_matmat(term: Term, B: Float) -> Float:
     """A[levels, levels] @ B for B (q, c)."""
@@ -316,6 +298,28 @@ def levels_matmat(term: Term, B: Float) -> Float:
     full = np.zeros((q_all, B.shape[1]))
     full[term.positions] = B
     return term.covariance.matmat(full)[term.positions]
+
+
+def posterior_draw(evaluation: Evaluation, rows: Rows, rng: np.random.Generator) -> tuple[Float, list[Float]]:
+    """One joint draw of β (flat prior) and every term's u (q, k) given the response of `rows` and θ.
+
+    The difference of two draws with one covariance, regressed on itself, has the conditional law (Matheron).
+    """
+    spec = rows.spec
+    sigmas = spec.sigmas(evaluation.theta)
+    prior = [prior_draw(term, Sigma, rng) for term, Sigma in zip(spec.terms, sigmas, strict=False)]
+    e = rng.standard_normal((spec.residual.q, spec.residual.k)) @ la.psd_root(sigmas[-1]).T
+    y_star = spec.residual.spread(e)
+    for term, u in zip(spec.terms, prior, strict=True):
+        y_star = y_star + term.spread(u)
+    y = (rows.Q @ rows.ols + rows.y) / rows.scale  # the likelihood's own response
+    d = (y - spec.X @ evaluation.beta) - y_star
+    Pd = evaluation.project(d)
+    us = []
+    for i, (term, u) in enumerate(zip(spec.terms, prior, strict=True)):
+        us.append(u + levels_matmat(term, term.collect(Pd)) @ sigmas[i])
+    beta = evaluation.beta + evaluation.beta_cov @ (spec.X.T @ evaluation.solve(d)) if spec.p else np.empty(0)
+    return beta, us
 
 
 def prior_draw(term: Term, Sigma: Float, rng: np.random.Generator) -> Float:

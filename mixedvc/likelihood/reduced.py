@@ -79,12 +79,12 @@ def _remove(basis: Float, y: Float) -> tuple[Float, Float]:
     return rest - basis @ again, first + again
 
 
-def _root(term: Term) -> Float:
+def root_of(term: Term) -> Float:
     """F (q × rank) with A = F Fᵀ among the levels seen."""
     return term.covariance.factor(term.positions)
 
 
-def _rank(term: Term) -> int:
+def rank_of(term: Term) -> int:
     """Columns of the term's root of A, without forming it."""
     if Can.LOW_RANK in term.covariance.can:
         return min(term.q, int(getattr(term.covariance, "rank", term.q)))
@@ -93,7 +93,7 @@ def _rank(term: Term) -> int:
 
 def compressed_size(spec: ModelSpec) -> int:
     """Coordinates that compression would leave (may exceed n, where it does not pay)."""
-    return sum(term.k * _rank(term) for term in spec.terms) + spec.p + 1
+    return sum(term.k * rank_of(term) for term in spec.terms) + spec.p + 1
 
 
 def compress(rows: Rows) -> tuple[CompressedFrame, list[Kernel]]:
@@ -116,7 +116,7 @@ def compress(rows: Rows) -> tuple[CompressedFrame, list[Kernel]]:
 
 
 def _designs(term: Term, basis: Float) -> list[Float]:
-    F = _root(term)
+    F = root_of(term)
     spread = F[term.codes]
     return [spread * basis[:, a, None] for a in range(term.k)]
 

@@ -99,7 +99,7 @@ class Rows:
             raise MixedVCError(f"the new response is not finite in row {int(np.flatnonzero(~np.isfinite(y))[0])}")
         if self.spec.offset is not None:
             y = y - self.spec.offset
-        remainder, ols = _take_out(self.Q, y * self.scale)
+        remainder, ols = remainder_of(self.Q, y * self.scale)
         return Rows(self.spec, self.scale, self.Q, self.R, remainder, ols)
 
 
@@ -141,7 +141,7 @@ def working_rows(spec: ModelSpec) -> Rows:
     else:
         Q, R = np.empty((spec.n, 0)), np.empty((0, 0))
     y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
-    remainder, ols = _take_out(Q, y * scale)
+    remainder, ols = remainder_of(Q, y * scale)
     return Rows(spec, scale, Q, R, remainder, ols)
 
 
@@ -152,7 +152,7 @@ def row_scale(spec: ModelSpec) -> Float:
     return np.asarray(1.0 / np.where(size > 0.0, size, 1.0))
 
 
-def _take_out(Q: Float, y: Float) -> tuple[Float, Float]:
+def remainder_of(Q: Float, y: Float) -> tuple[Float, Float]:
     """y − QQᵀy and Qᵀy, projected twice: once is not enough beside a large mean."""
     ols = Q.T @ y
     remainder = y - Q @ ols

@@ -351,6 +351,23 @@ def residual_unstructured() -> Problem:
     return Problem("residual_unstructured", "y ~ f", data, {}, residual="us(0 + f | g)")
 
 
+@_problem
+def two_traits() -> Problem:
+    """Two traits of lines with a known covariance, two weighted records of some lines, no cell missing."""
+    rng = np.random.default_rng(36)
+    W = rng.standard_normal((14, 18))
+    lines = [f"line{i}" for i in range(14)]
+    who = np.append(np.arange(14), [2, 5, 5, 11])
+    A, G = W @ W.T / 18, np.array([[1.0, -0.4], [-0.4, 0.6]])
+    u = np.linalg.cholesky(A) @ rng.standard_normal((14, 2)) @ np.linalg.cholesky(G).T
+    w = rng.uniform(0.5, 2.0, len(who))
+    Y = u[who] + rng.standard_normal((len(who), 2)) @ np.array([[0.7, 0.3], [0.0, 0.8]]) / np.sqrt(w)[:, None]
+    data = simulate._frame({"y1": Y[:, 0], "y2": Y[:, 1], "x": rng.standard_normal(len(who)), "w": w})
+    data = data.assign(line=np.array(lines, dtype=object)[who])
+    formula = "cbind(y1, y2) ~ x + (1 | gr(line, cov=A))"
+    return Problem("two_traits", formula, data, {"A": simulate._labelled(A, lines)}, "w")
+
+
 def problems() -> list[Problem]:
     """All problems, made."""
     return [problem(name) for name in names()]
