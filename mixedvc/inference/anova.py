@@ -67,27 +67,37 @@ def term_hypotheses(spec: ModelSpec, kind: int) -> list[TermHypothesis]:
     NotProvided
         A specification that was not made from a formula, so that its columns belong to no terms.
     """
-    model = _Model(spec)
-    make = {1: model.sequential, 2: model.marginal, 3: model.unweighted_cells}[kind]
-    return [TermHypothesis(":".join(t), make(t), model.nominal(t)) for t in model.terms if t]
+    source = _source(spec)
+    frame = source.frame.iloc[kept_rows(spec)]
+    return Fixed(spec.X, source.coder, source.kept, frame, source.memory, spec.row_labels).hypotheses(kind)
 
 
-class _Model:
-    """The fixed part of a specification by terms."""
+def _source(spec: ModelSpec) -> Any:
+    if getattr(spec.source, "coder", None) is None:
+        raise NotProvided(
+            "this model was not made from a formula, so its columns belong to no terms: test rows of coefficients "
+            "with contrast()"
+        )
+    return spec.source
 
-    def __init__(self, spec: ModelSpec):
-        coder = getattr(spec.source, "coder", None)
-        if coder is None:
-            raise NotProvided(
-                "this model was not made from a formula, so its columns belong to no terms: test rows of coefficients "
-                "with contrast()"
-            )
-        self.spec = spec
-        self.coder: Any = coder
+
+class Fixed:
+    """Columns X (n, p) of a fixed part by terms: how they were coded, which were kept, and the data behind the rows."""
+
+    def __init__(
+        self, X: Float, coder: Coder, kept: NDArray[np.intp], frame: Any, memory: Any, labels: NDArray[np.object_]
+    ):
+        self.X, self.p, self.coder, self.labels = X, X.shape[1], coder, labels
+        self.frame, self.memory = frame, memory
         self.terms: tuple[Factors, ...] = coder.terms
         self.factors = {text for text, variable in coder.variables.items() if variable.levels is not None}
         owner = np.repeat(np.arange(len(self.terms)), [self._width(i) for i in range(len(self.terms))])
-        self.owner = owner[spec.source.kept]  # term of each column of X
+        self.owner = owner[kept]  # term of each column of X
+
+    def hypotheses(self, kind: int) -> list[TermHypothesis]:
+        """Of every term but the intercept."""
+        make = {1: self.sequential, 2: self.marginal, 3: self.unweighted_cells}[kind]
+        return [TermHypothesis(":".join(t), make(t), self.nominal(t)) for t in self.terms if t]
 
     def _width(self, i: int) -> int:
         sizes = [
@@ -117,16 +127,15 @@ class _Model:
 
     def sequential(self, term: Factors) -> Float:
         """Rows of the triangular factor of X: the term after those written before it."""
-        p = self.spec.p
-        return self._triangle(np.arange(p))[self.columns(term)]
+        return self._triangle(np.arange(self.p))[self.columns(term)]
 
     def marginal(self, term: Factors) -> Float:
         """The term after all that do not contain it."""
         own = self.columns(term)
         above = [j for other in self.containing(term) for j in self.columns(other).tolist()]
         if not above:
-            return np.eye(self.spec.p)[own]
-        before = np.setdiff1d(np.arange(self.spec.p), [*own.tolist(), *above])
+            return np.eye(self.p)[own]
+        before = np.setdiff1d(np.arange(self.p), [*own.tolist(), *above])
         order = np.concatenate([before, own, np.array(sorted(above), dtype=np.intp)])
         rows = self._triangle(order)[len(before) : len(before) + len(own)]
         L = np.zeros_like(rows)
@@ -135,7 +144,7 @@ class _Model:
 
     def _triangle(self, order: NDArray[np.intp]) -> Float:
         """R of X[:, order] with a unit diagonal (Doolittle's factor of XᵀX)."""
-        R = la.qr(self.spec.X[:, order])[1]
+        R = la.qr(self.X[:, order])[1]
         return R / np.diagonal(R)[:, None]
 
     def unweighted_cells(self, term: Factors) -> Float:
@@ -164,14 +173,12 @@ class _Model:
     @cached_property
     def _estimable(self) -> tuple[Float, dict[Factors, NDArray[np.intp]]]:
         """E (p×P) with β = Eb for Xβ = Wb, W the columns of all cells of all terms, and each term's places in P."""
-        spec = self.spec
-        Q, R = la.qr(spec.X)
-        frame = spec.source.frame.iloc[kept_rows(spec)]
-        evaluator = Evaluator(column_reader(frame), dict(spec.source.memory))
+        Q, R = la.qr(self.X)
+        evaluator = Evaluator(column_reader(self.frame), dict(self.memory))
         values = {text: evaluator.value(text) for text in self.coder.variables}
         parts, places, at = [], {}, 0
         for term in self.terms:
-            W = self._cells(term).assemble(values, spec.row_labels)
+            W = self._cells(term).assemble(values, self.labels)
             parts.append(la.solve_triangular(R, Q.T @ W, lower=False))
             places[term] = np.arange(at, at + W.shape[1])
             at += W.shape[1]

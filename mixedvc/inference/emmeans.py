@@ -7,7 +7,7 @@ of the fit, but at both values where there are only two; ``factor(x)`` makes a f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -76,25 +76,27 @@ class Marginal:
 
 
 class ReferenceGrid:
-    """All combinations of the axes, as rows of the model's columns."""
+    """All combinations of the axes, as rows of the model's columns; of several traits those of the one at `trait`."""
 
-    def __init__(self, spec: ModelSpec, at: Mapping[str, Any] | None = None):
+    def __init__(self, spec: ModelSpec, at: Mapping[str, Any] | None = None, trait: int | None = None):
         source = spec.source
         if getattr(source, "coder", None) is None:
             raise NotProvided(
                 "this model was not made from a formula and data, so there is no grid of its factors: test rows of "
                 "coefficients with contrast()"
             )
-        self.spec, self.source, self.coder = spec, source, source.coder
+        self.spec, self.source, self.trait = spec, source, trait
+        coded = source.coder if trait is None else source.fixed
+        self.variables, self.columns = coded.variables, tuple(coded.names)
         self.frame = source.frame.iloc[kept_rows(spec)]
-        texts = [*self.coder.variables, *source.parsed.offsets]
+        texts = [*self.variables, *source.parsed.offsets]
         texts += [f"`{v}`" if not v.isidentifier() else v for v in (source.request.offset,) if isinstance(v, str)]
         names = dict.fromkeys(name for text in texts for name in names_in(text))
         at = _checked(at, tuple(names))
         self.axes = {name: self._axis(name, at.get(name)) for name in names}
         self.size = int(np.prod([len(axis.values) for axis in self.axes.values()], dtype=int))
         require(
-            16 * self.size * max(len(self.coder.names), 1),
+            16 * self.size * max(len(self.columns), 1),
             f"the reference grid of {self.size:,} cells ({', '.join(self.axes)})",
             "Hold some variables at one value with at=.",
         )
@@ -103,7 +105,7 @@ class ReferenceGrid:
         column = column_of(self.frame, name)
         coerced = any(
             variable.levels is not None and text.startswith(_COERCE) and names_in(text) == (name,)
-            for text, variable in self.coder.variables.items()
+            for text, variable in self.variables.items()
         )
         if column.levels is not None or coerced:
             return _factor_axis(name, *labels_of(column), asked)
@@ -124,7 +126,24 @@ class ReferenceGrid:
 
     def matrix(self, shift: tuple[str, float] | None = None) -> Float:
         """(cells, P) all columns of the fixed part, those dropped included; a covariate moved by `shift`."""
-        return self.coder.matrix(self._evaluator(shift), np.arange(self.size).astype(object))
+        return self._coded(self._evaluator(shift), np.arange(self.size).astype(object))
+
+    def _coded(self, evaluator: Evaluator, labels: NDArray[np.object_]) -> Float:
+        """Rows of the fixed part for the table of `evaluator`."""
+        if self.trait is None:
+            return np.asarray(self.source.coder.matrix(evaluator, labels))
+        record = np.arange(len(labels))
+        traits = self.spec.traits
+        cells = replace(traits, record=record, trait=np.full(len(labels), self.trait, dtype=np.intp), labels=labels)
+        return np.asarray(self.source.fixed.matrix(evaluator, labels, cells))
+
+    def _whole(self) -> Float:
+        """(n, P) all columns on the rows of the fit."""
+        evaluator = Evaluator(column_reader(self.frame), dict(self.source.memory))
+        if self.trait is None:
+            return np.asarray(self.source.coder.matrix(evaluator, self.spec.row_labels))
+        traits = self.spec.traits
+        return np.asarray(self.source.fixed.matrix(evaluator, traits.labels, traits))
 
     def offset(self) -> Float:
         """(cells,) the offset; its mean where the model was given numbers."""
@@ -228,12 +247,11 @@ class ReferenceGrid:
     def _estimable(self, rows: Float) -> Float:
         """(r, p) on the coefficients that were estimated; NaN where a row depends on those that were not."""
         kept = self.source.kept
-        P = len(self.coder.names)
+        P = len(self.columns)
         out = np.array(rows[:, kept])
         if len(kept) < P:
             lost = np.setdiff1d(np.arange(P), kept)
-            labels = self.spec.row_labels
-            whole = self.coder.matrix(Evaluator(column_reader(self.frame), dict(self.source.memory)), labels)
+            whole = self._whole()
             tie = la.lstsq(whole[:, kept], whole[:, lost])
             size = 1.0 + np.abs(rows).max(axis=1, initial=0.0)
             off = np.abs(rows[:, lost] - out @ tie).max(axis=1) > 1e-7 * size

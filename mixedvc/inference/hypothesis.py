@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import structures
-from ..design.spec import ModelSpec
+from ..design.spec import ModelSpec, Term
 from ..errors import OptionError
 from ..estimators.base import PointEstimate
 from ..likelihood.base import Evaluation
@@ -17,6 +17,7 @@ from .chibar import Cone
 from .parameters import par_slices
 from .reduce import INTERCEPT, reducible, without_effects
 from .se import default_kind
+from .trait_effects import split_effect, traits_of
 
 Float = NDArray[np.float64]
 
@@ -73,6 +74,8 @@ class Hypothesis:
 def effect_groups(spec: ModelSpec, i: int) -> list[tuple[str, tuple[int, ...]]]:
     """Effects of a term as the formula groups them: a factor's columns belong together; (label, positions)."""
     term = spec.terms[i]
+    if spec.traits is not None:
+        return _by_trait(spec, term)
     coders = getattr(spec.source, "coders", ())
     coder = coders[i] if i < len(coders) else None
     if coder is None or tuple(coder.names) != term.effects:
@@ -87,9 +90,25 @@ def effect_groups(spec: ModelSpec, i: int) -> list[tuple[str, tuple[int, ...]]]:
     return out
 
 
+def _by_trait(spec: ModelSpec, term: Term) -> list[tuple[str, tuple[int, ...]]]:
+    """The effects of each trait together, under its name, and one by one where it has several."""
+    of, out = traits_of(term.effects, spec.traits.names), []
+    for a, name in enumerate(spec.traits.names):
+        own = tuple(np.flatnonzero(of == a).tolist())
+        out += [(name, own)] if own else []
+        out += [(term.effects[j], (j,)) for j in own if len(own) > 1]
+    return out
+
+
 def droppable(spec: ModelSpec, i: int) -> list[tuple[str, tuple[int, ...]]]:
-    """Groups of effects that can be left out alone: not an intercept beside correlated slopes, no margin of another."""
+    """Groups of effects that can be left out alone: not an intercept beside correlated slopes, no margin of another.
+
+    With several traits: every trait, and the slopes of each.
+    """
     groups, term = effect_groups(spec, i), spec.terms[i]
+    if spec.traits is not None:
+        names = spec.traits.names
+        return [g for g in groups if g[0] in names or split_effect(g[0], names)[1] not in INTERCEPT]
     free = term.structure.name == "diag"
     out = []
     for label, members in groups:
@@ -101,7 +120,10 @@ def droppable(spec: ModelSpec, i: int) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def default_hypotheses(spec: ModelSpec, estimate: PointEstimate) -> list[Hypothesis]:
-    """One for each estimated term of one effect, and for each group of effects of the others."""
+    """One for each estimated term of one effect, and for each group of effects of the others.
+
+    With several traits one for the term as well.
+    """
     out = []
     for i, (term, of) in enumerate(zip(spec.terms, par_slices(spec), strict=False)):
         if estimate.fixed[of].any():
@@ -111,7 +133,10 @@ def default_hypotheses(spec: ModelSpec, estimate: PointEstimate) -> list[Hypothe
             out.append(replace(everything, group=_slope(term.effects[0])))
             continue
         groups = droppable(spec, i) if reducible(term) else []
-        out += [_of_group(term.name, i, term.k, label, members) for label, members in groups] or [everything]
+        found = [_of_group(term.name, i, term.k, label, members) for label, members in groups]
+        if not found or (spec.traits is not None and not any(h.whole(spec) for h in found)):
+            found.insert(0, everything)
+        out += found
     return out
 
 

@@ -33,7 +33,7 @@ def without_effects(spec: ModelSpec, i: int, dropped: Collection[int]) -> ModelS
         effects=effects,
         basis=np.ascontiguousarray(term.basis[:, kept]),
         structure=structures.make(term.structure.name, len(kept)),
-        text=bar_text(effects, term),
+        text=bar_text(effects, term) if spec.traits is None else term.text,
     )
     return replace(spec, terms=(*spec.terms[:i], small, *spec.terms[i + 1 :]))
 

@@ -7,7 +7,8 @@ do, S = ûᵀû/q ≺ Σ̂ (Morris 2002); so they are spread out first,
 
 in units in which S has ones on its diagonal: T is the linear map nearest to the identity that does this.  Residuals are
 centred and scaled to variance σ̂²; then levels and rows are drawn with replacement.  Effects with a known covariance
-A = F Fᵀ are whitened by F first, and coloured again after drawing.
+A = F Fᵀ are whitened by F first, and coloured again after drawing.  Of several traits the residuals of a record are
+drawn together, treated as BLUPs are: in a missing cell ê is predicted from the record's other cells.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ..likelihood.base import Evaluation
 from ..linalg import dense as la
 from ..linalg.memory import require
 from ..linalg.roots import pivoted_root
+from .impute import record_residuals
 
 Float = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Float]  # (q, k, B) effects of one term
@@ -72,7 +74,13 @@ def resampler(spec: ModelSpec, evaluation: Evaluation, kind: str, random: str) -
             parts.append(
                 (term, _normal(term, sigmas[i]) if kind == "parametric" else _levels(term, sigmas[i], fitted[i]))
             )
-    e = _normal(spec.residual, sigmas[-1]) if kind == "parametric" else _residuals(spec, sigmas[-1], spec.y - around)
+    e: Draw
+    if kind == "parametric":
+        e = _normal(spec.residual, sigmas[-1])
+    elif spec.traits is not None:  # records stay together
+        e = _levels(spec.residual, sigmas[-1], record_residuals(spec, evaluation))
+    else:
+        e = _residuals(spec, sigmas[-1], spec.y - around)
     return Resampler(around if keep else mean, (*parts, (spec.residual, e)))
 
 

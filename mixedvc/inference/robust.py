@@ -265,15 +265,17 @@ def cluster_labels(spec: ModelSpec, cluster: object) -> tuple[NDArray[np.object_
     if isinstance(cluster, str):
         return _named(spec, cluster), repr(cluster)
     values = np.asarray(cluster, dtype=object)
-    given = spec.dropped.n_given
-    if values.shape == (given,) and given != spec.n:
+    given, traits = spec.dropped.n_given, spec.traits
+    n = spec.n if traits is None else traits.n
+    if values.shape == (given,) and given != n:
         values = np.delete(values, spec.dropped.rows)
-    if values.shape != (spec.n,):
-        also = f" or {given} (one for each row of the data)" if given not in (0, spec.n) else ""
-        raise OptionError(f"cluster= has shape {values.shape}; the model has {spec.n} rows{also}")
+    if values.shape != (n,):
+        also = f" or {given} (one for each row of the data)" if given not in (0, n) else ""
+        what = "rows" if traits is None else "records"
+        raise OptionError(f"cluster= has shape {values.shape}; the model has {n} {what}{also}")
     if any(value is None or value != value for value in values.tolist()):
         raise DataError("cluster= has missing labels")
-    return values, "cluster="
+    return values if traits is None else values[traits.record], "cluster="
 
 
 def _named(spec: ModelSpec, name: str) -> NDArray[np.object_]:
@@ -291,4 +293,4 @@ def _named(spec: ModelSpec, name: str) -> NDArray[np.object_]:
     codes, levels = labels_of(column_of(frame.iloc[kept_rows(spec)], name))
     if (codes < 0).any():
         raise DataError(f"cluster={name!r} has missing labels in rows of the fit")
-    return levels[codes]
+    return levels[codes] if spec.traits is None else levels[codes][spec.traits.record]

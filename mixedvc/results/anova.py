@@ -10,7 +10,8 @@ import numpy as np
 
 from ..inference.anova import TermHypothesis, check_type, term_hypotheses
 from ..inference.df import check_df
-from ..inference.ftest import FTest
+from ..inference.ftest import FixedTests, FTest
+from ..inference.trait_anova import ALL, COMMON, trait_hypotheses
 from .fixed_tests import fixed_tests
 from .listing import listing
 
@@ -36,7 +37,8 @@ class Anova:
     Attributes
     ----------
     frame : DataFrame
-        One row a term: Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F), as lmerTest names them.
+        One row a term: Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F), as lmerTest names them.  With several traits one
+        row a term and trait, and one ("all") for the term in all of them together, without sums of squares.
     type : int
         1, 2 or 3.
     df : str
@@ -54,7 +56,8 @@ class Anova:
     def summary(self) -> ModelSummary:
         """The table as text, HTML and LaTeX."""
         title = f"Type {'I' * self.type} analysis of variance with {METHODS[self.df]} degrees of freedom"
-        return listing(title, self.frame, ["term"], self.notes)
+        stubs = [str(name) for name in self.frame.index.names]
+        return listing(title, self.frame.reset_index(), stubs, self.notes)
 
     def __repr__(self) -> str:
         return str(self.summary())
@@ -68,6 +71,8 @@ def anova(fit: PointResults, type: int | str, df: str) -> Anova:
     import pandas as pd
 
     kind, tests = check_type(type), fixed_tests(fit, check_df(df))
+    if fit.spec.traits is not None:
+        return _of_traits(fit, tests, kind, df)
     terms = term_hypotheses(fit.spec, kind)
     rows = [_row(tests.joint(term.L), fit.scale) for term in terms]
     frame = pd.DataFrame(rows, columns=list(COLUMNS), index=pd.Index([t.name for t in terms], name="term"))
@@ -75,6 +80,26 @@ def anova(fit: PointResults, type: int | str, df: str) -> Anova:
     names = list(fit.spec.x_names)
     hypotheses = {term.name: pd.DataFrame(term.L, columns=names) for term in terms}
     return Anova(frame, kind, df, hypotheses, _notes(fit, terms, kind))
+
+
+def _of_traits(fit: PointResults, tests: FixedTests, kind: int, df: str) -> Anova:
+    """Each term in every trait, and in all of them together: MANOVA's hypothesis, by Wald's F."""
+    import pandas as pd
+
+    found = trait_hypotheses(fit.spec, kind)
+    rows = [_row(tests.joint(one.L), 1.0)[2:] for one in found]
+    index = pd.MultiIndex.from_tuples([(one.term, one.trait) for one in found], names=["term", "trait"])
+    frame = pd.DataFrame(rows, columns=list(COLUMNS[2:]), index=index)
+    frame["NumDF"] = frame["NumDF"].astype(int)
+    names = list(fit.spec.x_names)
+    hypotheses = {
+        one.term if one.trait in (ALL, COMMON) else f"{one.trait}: {one.term}": pd.DataFrame(one.L, columns=names)
+        for one in found
+    }
+    own = [TermHypothesis(f"{one.term} ({one.trait})", one.L, one.nominal) for one in found if one.trait != ALL]
+    about = (f"{ALL}: no effect on any trait, Wald's F (the hypothesis of a MANOVA).",)
+    more = about if any(one.trait == ALL for one in found) else ()
+    return Anova(frame, kind, df, hypotheses, (*more, *_notes(fit, own, kind)))
 
 
 def _row(test: FTest, scale: float) -> tuple[float, ...]:

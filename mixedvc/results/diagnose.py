@@ -229,8 +229,11 @@ def _columns(fit: PointResults) -> Iterator[Finding]:
 
 
 def _groups(fit: PointResults) -> Iterator[Finding]:
-    for term in fit.spec.terms:
-        size = np.bincount(term.codes, minlength=term.q)
+    spec, traits = fit.spec, fit.spec.traits
+    for term in spec.terms:
+        codes = term.codes if traits is None else term.codes[np.unique(traits.record, return_index=True)[1]]
+        size = np.bincount(codes, minlength=term.q)  # rows, or records of several traits
+        what = "row" if traits is None else "record"
         if term.q < 5:
             yield Finding(
                 f"levels of {term.name}",
@@ -242,29 +245,53 @@ def _groups(fit: PointResults) -> Iterator[Finding]:
         single = float((size == 1).mean())
         if single > 0.5 and term.cov_name is None:
             yield Finding(
-                f"rows of {term.name}",
+                f"{what}s of {term.name}",
                 "warning",
-                f"{100 * single:.0f} % of the {term.q} levels have one row, which cannot tell level from residual",
+                f"{100 * single:.0f} % of the {term.q} levels have one {what}, which cannot tell level from residual",
                 single,
-                "the levels with several rows carry the estimate; see how sure it is by profile()",
+                f"the levels with several {what}s carry the estimate; see how sure it is by profile()",
             )
         elif term.q >= 5:
-            text = f"{term.q} levels of {size.min()} to {size.max()} rows"
+            text = f"{term.q} levels of {size.min()} to {size.max()} {what}s"
             yield Finding(f"levels of {term.name}", "fine", text, float(term.q))
-        yield from _constant(fit, term, size)
+        for one in _rows(fit):
+            yield from _constant(fit, term, one)
 
 
-def _constant(fit: PointResults, term: Any, size: NDArray[np.intp]) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one trait; all rows where there is one response."""
+
+    at: NDArray[np.intp]
+    trait: str = ""
+    record: NDArray[np.intp] | None = None
+
+    @property
+    def of(self) -> str:
+        """What is added to the name of a check."""
+        return f" ({self.trait})" if self.trait else ""
+
+
+def _rows(fit: PointResults) -> list[_Rows]:
+    traits = fit.spec.traits
+    if traits is None:
+        return [_Rows(np.arange(fit.spec.n))]
+    own = [np.flatnonzero(traits.trait == a) for a in range(traits.t)]
+    return [_Rows(at, name, traits.record[at]) for at, name in zip(own, traits.names, strict=True)]
+
+
+def _constant(fit: PointResults, term: Any, rows: _Rows) -> Iterator[Finding]:
     """Levels in which the response does not vary."""
-    y = fit.spec.response
-    mean = np.bincount(term.codes, y, minlength=term.q) / np.maximum(size, 1)
-    within = np.bincount(term.codes, (y - mean[term.codes]) ** 2, minlength=term.q)
+    y, codes = fit.spec.response[rows.at], term.codes[rows.at]
+    size = np.bincount(codes, minlength=term.q)
+    mean = np.bincount(codes, y, minlength=term.q) / np.maximum(size, 1)
+    within = np.bincount(codes, (y - mean[codes]) ** 2, minlength=term.q)
     many = size >= 3
     flat = many & (within <= 1e-12 * float(np.var(y)) * np.maximum(size, 1))
     if flat.any():
         names = ", ".join(map(str, term.levels[np.flatnonzero(flat)[:5]]))
         yield Finding(
-            f"constant levels of {term.name}",
+            f"constant levels of {term.name}{rows.of}",
             "warning",
             f"the response does not vary within {int(flat.sum())} levels of 3 rows or more: {names}",
             float(flat.sum()),
@@ -323,67 +350,76 @@ def _residuals(fit: PointResults) -> Iterator[Finding]:
     if not np.all(spec.residual_variances(fit.theta) > 0):
         return
     r = scaled(spec, fit.theta, np.asarray(fit.resid_values), "pearson")
+    for rows in _rows(fit):
+        yield from _normality(r[rows.at], rows)
+    limit = max(numbers.bonferroni(len(r)), 4.0)
+    far = np.flatnonzero(np.abs(r) > limit)
+    if len(far):
+        order = far[np.argsort(-np.abs(r[far]))][:5]
+        named = ", ".join(f"{spec.row_labels[j]!r} ({r[j]:+.1f})" for j in order)
+        yield Finding(
+            "outlying rows",
+            "warning",
+            f"{len(far)} residuals beyond {limit:.1f} standard deviations: {named}",
+            float(np.abs(r).max()),
+            "look at these rows; influence() says what each does to the fixed effects",
+        )
+    for rows in _rows(fit):
+        yield from _spread(fit, r, rows)
+    yield from _serial(fit)
+
+
+def _normality(r: Float, rows: _Rows) -> Iterator[Finding]:
     skew, z_skew, kurtosis, z_kurtosis = numbers.moments(r)
     said = f"skewness {skew:+.2f}, excess kurtosis {kurtosis:+.2f}"
     if (abs(skew) > 0.5 and abs(z_skew) > 4) or (kurtosis > 1 and z_kurtosis > 4):
         yield Finding(
-            "normality of residuals",
+            f"normality of residuals{rows.of}",
             "warning",
             said,
             skew if abs(skew) > 0.5 else kurtosis,
             "estimates stand, intervals of variances may not: transform the response, or bootstrap(kind='residual')",
         )
     else:
-        yield Finding("normality of residuals", "fine", said, skew)
-    limit = numbers.bonferroni(len(r))
-    far = np.flatnonzero(np.abs(r) > max(limit, 4.0))
-    if len(far):
-        order = far[np.argsort(-np.abs(r[far]))][:5]
-        rows = ", ".join(f"{spec.row_labels[j]!r} ({r[j]:+.1f})" for j in order)
-        yield Finding(
-            "outlying rows",
-            "warning",
-            f"{len(far)} residuals beyond {max(limit, 4.0):.1f} standard deviations: {rows}",
-            float(np.abs(r).max()),
-            "look at these rows; influence() says what each does to the fixed effects",
-        )
-    yield from _spread(fit, r)
-    yield from _serial(fit)
+        yield Finding(f"normality of residuals{rows.of}", "fine", said, skew)
 
 
-def _spread(fit: PointResults, r: Float) -> Iterator[Finding]:
+def _spread(fit: PointResults, every: Float, rows: _Rows) -> Iterator[Finding]:
     """Residual spread against fitted values and by the factors of the fixed part."""
-    spec = fit.spec
-    fitted = spec.y - np.asarray(fit.resid_values)
+    spec, r = fit.spec, every[rows.at]
+    fitted = (spec.y - np.asarray(fit.resid_values))[rows.at]
     rho, p = numbers.funnel(fitted, r)
     if p < 1e-3 and abs(rho) > 0.2:
         way = "grow" if rho > 0 else "shrink"
         yield Finding(
-            "equal spread",
+            f"equal spread{rows.of}",
             "warning",
             f"residuals {way} with the fitted values (rank correlation {rho:+.2f}, p {p:.1e})",
             rho,
             "a log or root of the response may even them out; or weights=",
         )
     else:
-        yield Finding("equal spread", "fine", f"|residual| and fitted values: rank correlation {rho:+.2f}", rho)
-    factors = list(_factors(fit))
+        said = f"|residual| and fitted values: rank correlation {rho:+.2f}"
+        yield Finding(f"equal spread{rows.of}", "fine", said, rho)
+    factors = list(_factors(fit, rows))
     for text, codes, levels in factors:
         p, variances = numbers.levene(r, codes)
         ratio = float(np.nanmax(variances) / max(float(np.nanmin(variances)), 1e-300))
         if p < 0.01 / len(factors) and ratio > 2:
             low, high = levels[int(np.nanargmin(variances))], levels[int(np.nanargmax(variances))]
             yield Finding(
-                f"equal spread by {text}",
+                f"equal spread by {text}{rows.of}",
                 "warning",
                 f"the residual variance of {high!r} is {ratio:.3g} times that of {low!r} (p {p:.1e})",
                 ratio,
-                f"residual='diag(0 + {text} | rows)' gives each level its own",
+                f"residual='diag(0 + {text} | rows)' gives each level its own"
+                if not rows.trait
+                else f"a model of {rows.trait} alone takes residual='diag(0 + {text} | rows)'; or weights=",
             )
 
 
-def _factors(fit: PointResults) -> Iterator[tuple[str, NDArray[np.intp], list[Any]]]:
-    """Factors of the fixed part with the level of each row of the fit."""
+def _factors(fit: PointResults, rows: _Rows) -> Iterator[tuple[str, NDArray[np.intp], list[Any]]]:
+    """Factors of the fixed part with the level of each of the rows."""
     from ..design.expressions import Categories, Evaluator
     from ..design.random import column_reader
 
@@ -391,6 +427,7 @@ def _factors(fit: PointResults) -> Iterator[tuple[str, NDArray[np.intp], list[An
     if source is None:
         return
     kept = np.setdiff1d(np.arange(len(source.frame)), fit.spec.dropped.rows)
+    kept = kept if rows.record is None else kept[rows.record]
     evaluator = Evaluator(column_reader(source.frame), dict(source.memory))
     for text, variable in source.coder.variables.items():
         if variable.levels is None:
@@ -405,18 +442,20 @@ def _serial(fit: PointResults) -> Iterator[Finding]:
     """Correlation of neighbouring rows within the levels of each ordinary term."""
     spec = fit.spec
     r = scaled(spec, fit.theta, np.asarray(fit.resid_values), "normalized")
-    for term in spec.terms:
-        if term.cov_name is not None or term.q > spec.n / 4:
-            continue
-        value, z = numbers.neighbours(r, term.codes)
-        if z > 4 and value > 0.1:
-            yield Finding(
-                f"serial correlation in {term.name}",
-                "warning",
-                f"neighbouring rows of a level have residuals correlated by {value:+.2f} (z {z:.1f})",
-                value,
-                f"residual='ar1(1 | {term.group})' if the rows are in order of time",
-            )
+    for rows in _rows(fit):
+        for term in spec.terms:
+            if term.cov_name is not None or term.q > len(rows.at) / 4:
+                continue
+            value, z = numbers.neighbours(r[rows.at], term.codes[rows.at])
+            if z > 4 and value > 0.1:
+                yield Finding(
+                    f"serial correlation in {term.name}{rows.of}",
+                    "warning",
+                    f"neighbouring rows of a level have residuals correlated by {value:+.2f} (z {z:.1f})",
+                    value,
+                    f"residual='ar1(1 | {term.group})' if the rows are in order of time"
+                    + (f", in a model of {rows.trait} alone" if rows.trait else ""),
+                )
 
 
 _LOOKS = (_convergence, _singular, _columns, _groups, _shares, _outlying, _residuals)
@@ -439,7 +478,7 @@ def principal_components(fit: PointResults) -> dict[str, pd.DataFrame]:
         frame = pd.DataFrame(
             {
                 "variance": values,
-                "relative_sd": np.sqrt(values / sigma2) if sigma2 > 0 else np.nan,
+                "relative_sd": np.sqrt(values / sigma2) if sigma2 > 0 and spec.traits is None else np.nan,
                 "share": values / total,
                 "cumulative": np.cumsum(values) / total,
             },

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .render import ModelSummary
 
 Float = NDArray[np.float64]
+TRAIT = "trait"  # the variable that tells responses apart
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,11 @@ def emmeans(
 
     specs, by = _names(specs, "specs"), _names(by, "by")
     adjust, level = check_adjust(adjust, pairs=False), intervals.check_level(level)
-    found = ReferenceGrid(fit.spec, at).marginal((*specs, *by), weights, var)
+    if fit.spec.traits is None:
+        found = ReferenceGrid(fit.spec, at).marginal((*specs, *by), weights, var)
+    else:
+        by = by if TRAIT in (*specs, *by) else (*by, TRAIT)
+        found = _of_traits(fit, (*specs, *by), at, weights, var)
     asked = [*specs, *by]
     columns = list(zip(*found.levels, strict=True))
     levels = pd.DataFrame(dict(zip(asked, columns, strict=True)), index=pd.RangeIndex(len(found.levels)))
@@ -183,6 +188,26 @@ def emmeans(
         levels=levels,
         tests=tests,
     )
+
+
+def _of_traits(
+    fit: PointResults, wanted: tuple[str, ...], at: Mapping[str, Any] | None, weights: str, var: str | None
+) -> Marginal:
+    """The means of every trait, one trait after the other."""
+    names, own = fit.spec.traits.names, [name for name in wanted if name != TRAIT]
+    grids = [ReferenceGrid(fit.spec, at, a) for a in range(len(names))]
+    if TRAIT in grids[0].axes:
+        raise OptionError(
+            f"emmeans() has a variable {TRAIT!r} that tells the responses apart, and the fixed part has one of this "
+            "name: rename that column"
+        )
+    found = [grid.marginal(own, weights, var) for grid in grids]
+    place = wanted.index(TRAIT)
+    levels = tuple(
+        (*row[:place], name, *row[place:]) for name, one in zip(names, found, strict=True) for row in one.levels
+    )
+    L, offset = (np.concatenate([getattr(one, part) for one in found]) for part in ("L", "offset"))
+    return Marginal(levels, L, offset, found[0].averaged, found[0].held)
 
 
 def _names(given: str | Sequence[str] | None, what: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ..inference.blup import roster
 from ..inference.parameters import Parameter, par_slices, parameters, theta_slices
 from ..inference.ratios import weights
 from ..inference.se import ParameterCovariance
+from ..inference.traits import parameter_shares
 from ..likelihood.row_pairs import residual_times
 from .fixed_tests import fixed_tests
 
@@ -99,8 +100,11 @@ def _limits(
 
 
 def share_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter, ...]) -> Float:
-    """Each parameter's part of the average variance of an observation; the column adds up to 1."""
-    contribution = weights(spec) * estimate.theta
+    """Each parameter's part of the average variance of an observation; the column adds up to 1, for every trait."""
+    if spec.traits is None:
+        contribution = weights(spec) * estimate.theta
+    else:
+        contribution = parameter_shares(spec, estimate.theta)
     out = np.full(len(rows), np.nan)
     for term, of, at in zip(spec.all_terms, par_slices(spec), theta_slices(spec), strict=True):
         if term.structure.linear:
@@ -115,6 +119,8 @@ def share_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter
         others = [j for j in range(of.start, of.stop) if rows[j].kind != "variance"]
         if len(others) == 1:
             out[others] = contribution[at][~own].sum()
+    if spec.traits is not None:
+        return out
     total = contribution.sum()
     return out / total if total > 0 else np.full(len(rows), np.nan)
 
@@ -253,13 +259,18 @@ def augment(fit: PointResults, data: pd.DataFrame | None, influence: bool) -> pd
     if fit.spec.offset is not None:
         columns[".offset"] = fit.padded(fit.spec.offset, "offset")
     if influence:
-        hat = leverages(fit)
-        pearson = fit.resid_values / np.sqrt(fit.spec.residual_variances(fit.theta))
+        hat, cook = influence_of_rows(fit)
         columns[".hat"] = fit.padded(hat, "hat")
-        cook = hat * (pearson / (1 - hat)) ** 2 / max(fit.spec.p, 1)
         columns[".cooksd"] = fit.padded(cook, "cooksd")
     added = pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}, index=fit.fittedvalues.index)
     return added if data is None else pd.concat([data, added], axis=1)
+
+
+def influence_of_rows(fit: PointResults) -> tuple[Float, Float]:
+    """(n,) leverage and Cook's distance of each row, the random effects counted among the parameters (lme4)."""
+    hat = leverages(fit)
+    pearson = fit.resid_values / np.sqrt(fit.spec.residual_variances(fit.theta))
+    return hat, hat * (pearson / (1 - hat)) ** 2 / max(fit.spec.p, 1)
 
 
 def leverages(fit: PointResults, chunk: int = 512) -> Float:

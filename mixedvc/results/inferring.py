@@ -161,8 +161,9 @@ class Inferring:
         Parameters
         ----------
         component : str, optional
-            A term (``"Subject"``: all of its effects) or an effect of one (``"Subject[Days]"``).  By default every term
-            of one effect, and the slopes of the others, one at a time.
+            A term (``"Subject"``: all of its effects) or an effect of one (``"Subject[Days]"``; of several traits also
+            ``"Subject[y1]"``: a trait's whole row of Σ).  By default every term of one effect, and the slopes of the
+            others, one at a time; of several traits every term, and every trait in it.
         method : str
             "exact": the finite-sample law of the (restricted) likelihood ratio, simulated (Crainiceanu & Ruppert 2004);
             for one variance.  Where there are other random terms, the law of the model without them stands in for it
@@ -210,7 +211,7 @@ class Inferring:
         Returns
         -------
         Anova, with the table in ``.frame`` (Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F)) and what was tested in
-        ``.hypotheses``.
+        ``.hypotheses``.  Of several traits: each term in every trait, and ("all") in all of them together.
 
         Raises
         ------
@@ -294,6 +295,7 @@ class Inferring:
         ----------
         specs, by : str or list of str
             Variables with a mean for each combination; `by` splits the table for contrasts; ``[]``: the overall mean.
+            With several traits "trait" is a variable too, in `by` unless it is named.
         at : mapping, optional
             Values of variables on the grid: numbers of covariates, some of a factor's levels.
         weights : str
@@ -333,8 +335,8 @@ class Inferring:
         Parameters
         ----------
         cluster : str or (n,), optional
-            A random term or column by name, or a label for each row.  Clusters share no random effect; by default they
-            are the smallest groups of rows that the model makes independent.
+            A random term or column by name, or a label for each row (each record, of several traits).  Clusters share
+            no random effect; by default they are the smallest groups of rows that the model makes independent.
         kind : str
             "CR2" (unbiased where the model holds; Bell & McCaffrey), "CR1" (m/(m-1)), "CR1S" (Stata's) or "CR0".
 
@@ -379,7 +381,7 @@ class Inferring:
         ----------
         group : str or (n,), optional
             A random term or a column by name, or a label for each row: its levels are left out, one at a time.  Single
-            rows by default.
+            rows by default, or (several traits) records.
         refit : bool
             False: exact for the fixed effects at the variances of the fit, without fitting again.  True: the variances
             are estimated again without each group (as lme4's ``influence``); ``.varcomp`` has them.
@@ -467,8 +469,8 @@ class Inferring:
 
         Returns
         -------
-        dict of DataFrame, one a term: variance, relative_sd (over the residual's, as rePCA prints), share, cumulative,
-        and the loadings of the effects.
+        dict of DataFrame, one a term: variance, relative_sd (over the residual's, as rePCA prints; NaN of several
+        traits, which have no residual in common), share, cumulative, and the loadings of the effects.
         """
         from .diagnose import principal_components
 

@@ -35,8 +35,8 @@ class Influence:
     Attributes
     ----------
     frame : DataFrame
-        A row for each group: rows, cooks_d, mdffits, covratio, leverage.  NaN where the other rows do not tell all
-        fixed effects.
+        A row for each group: rows (cells, of several traits), cooks_d, mdffits, covratio, leverage.  NaN where the
+        other rows do not tell all fixed effects.
     dfbeta : DataFrame, groups × fixed effects
         β̂ − β̂ without the group.
     dfbetas : DataFrame
@@ -119,6 +119,9 @@ def influence(fit: PointResults, group: Any, refit: bool, progress: bool | None)
 
 def _grouped(fit: PointResults, group: Any) -> tuple[list[Any], Rows, str]:
     """Groups in order of appearance, the place of each row's, and what they are called."""
+    traits = fit.spec.traits
+    if group is None and traits is not None:
+        return traits.labels.tolist(), traits.record, "record"
     if group is None:  # labels of rows may stand twice
         return fit.spec.row_labels.tolist(), np.arange(fit.spec.n), "row"
     labels = cluster_labels(fit.spec, group)[0]

@@ -18,8 +18,9 @@ from ..inference import simulate as draws
 from ..inference.impute import conditional_mean, conditional_variance
 from ..inference.predict import Rows, choose_terms, predict_mean, prediction_variance, training_rows
 from . import trait_cells as cells
+from .frames import influence_of_rows
 from .selection_index import SelectionIndex, selection_index
-from .support import residual_variances
+from .support import residual_variances, used_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,6 +213,25 @@ class TraitPrediction:
             Traits, terms or candidates that the model does not have, weights that are all zero.
         """
         return selection_index(self, weights, term, select, candidates)
+
+    def augment(self: Any, *, influence: bool = False) -> pd.DataFrame:
+        """The data with .fitted, .resid and .fixed of every trait beside them (``.fitted.y1``): a row for each record.
+
+        With `influence` also .hat and .cooksd, of each cell.
+        """
+        import pandas as pd
+
+        frames = {".fitted": self.fittedvalues, ".resid": self.resid, ".fixed": self.fixed_fit}
+        for name, values in ((".weights", self.spec.weights), (".offset", self.spec.offset)):
+            if values is not None:
+                frames[name] = self.padded(values, name)
+        if influence:
+            hat, cook = influence_of_rows(self)
+            frames |= {".hat": self.padded(hat, "hat"), ".cooksd": self.padded(cook, "cooksd")}
+        added = pd.concat([frame.add_prefix(f"{name}.") for name, frame in frames.items()], axis=1)
+        added.columns.name = None
+        data = used_data(self.spec)
+        return added if data is None else pd.concat([data, added], axis=1)
 
     def simulate(
         self: Any, nsim: int = 1, *, seed: int | np.random.Generator | None = None, random: str = "new"

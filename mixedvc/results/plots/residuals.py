@@ -18,7 +18,7 @@ _RASTER = 5000  # points beyond which a vector file would grow heavy
 
 
 def residuals(results: PointResults, *, level: float = 0.95, ax: Any = None) -> Any:
-    """Two panels that question the model's assumptions about the residual.
+    """Two panels (of each trait) that question the model's assumptions about the residual.
 
     Left: residuals y − ŷ (random effects included in ŷ) against fitted values, with means of bins of equal size; a
     bend or a funnel is a warning, a straight slight rise is not: random effects are shrunken.
@@ -33,26 +33,29 @@ def residuals(results: PointResults, *, level: float = 0.95, ax: Any = None) -> 
     level : float
         Of the band, point by point.
     ax : two matplotlib axes, optional
-        A new figure by default.
+        A new figure by default.  Two for each of several traits.
 
     Returns
     -------
-    (2,) array of Axes
+    (2,) array of Axes; (2t,) of t traits.
 
     Raises
     ------
     OptionError
-        `ax` does not hold two axes.
+        `ax` does not hold so many axes.
     MissingExtra
         matplotlib is not installed.
     """
-    left, right = axes(2, ax, "a residual plot", 9.0, 4.0)
-    raw = np.asarray(results.resid_values, dtype=float)
-    fitted = np.asarray(results.fittedvalues, dtype=float)
-    _against_fitted(left, fitted[np.isfinite(fitted)], raw, str(results.spec.y_names[0]))
-    scaled = raw / _sizes(results.spec, results.theta)
-    _quantile_plot(right, normal_quantiles(scaled, level), level)
-    return one_or_all([left, right])
+    spec, raw = results.spec, np.asarray(results.resid_values, dtype=float)
+    fitted, scaled = np.asarray(spec.y) - raw, raw / _sizes(spec, results.theta)
+    parts = [np.arange(spec.n)]
+    if spec.traits is not None:
+        parts = [np.flatnonzero(spec.traits.trait == a) for a in range(spec.traits.t)]
+    panels = axes(2 * len(parts), ax, "a residual plot", 9.0, 4.0, across=2)
+    for name, rows, left, right in zip(spec.y_names, parts, panels[::2], panels[1::2], strict=True):
+        _against_fitted(left, fitted[rows], raw[rows], str(name))
+        _quantile_plot(right, normal_quantiles(scaled[rows], level), level)
+    return one_or_all(panels)
 
 
 def _sizes(spec: Any, theta: Any) -> Any:
