@@ -48,12 +48,16 @@ class OrthogonalEffects:
         inverse = self.inverses[term]
         return Sigma if inverse is None else inverse @ Sigma @ inverse.T
 
-    def rounding(self, term: int, Sigma: Float) -> float:
-        """What rounding of the user's Σ may do to an eigenvalue of T⁻¹ΣT⁻ᵀ: below it a singular Σ looks regular."""
+    def rounding(self, term: int, Sigma: Float, unit: Float | None = None) -> float:
+        """What rounding of the user's Σ may do to an eigenvalue of T⁻¹ΣT⁻ᵀ: below it a singular Σ looks regular.
+
+        With `unit` (k,): to an eigenvalue of T⁻¹ΣT⁻ᵀ whose effects have been multiplied by these.
+        """
         inverse = self.inverses[term]
         if inverse is None:
             return 0.0
-        return 4.0 * EPS * float((np.square(inverse).sum(axis=0) * np.diagonal(Sigma)).sum())
+        variances = np.square(inverse) @ np.diagonal(Sigma)
+        return 4.0 * EPS * float(variances.sum() if unit is None else np.square(unit) @ variances)
 
     def dual(self, values: Float) -> Float:
         """Derivatives along axis 0 by working θ → by the user's."""

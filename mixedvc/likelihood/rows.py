@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from ..design.spec import ModelSpec, Term
 from ..errors import MixedVCError
@@ -137,12 +138,33 @@ def working_rows(spec: ModelSpec) -> Rows:
         )
     scale = row_scale(spec)
     if spec.p:
-        Q, R = orthonormalised(spec.X * scale[:, None])
+        Q, R = _orthonormal_columns(spec, spec.X * scale[:, None])
     else:
         Q, R = np.empty((spec.n, 0)), np.empty((0, 0))
     y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
     remainder, ols = remainder_of(Q, y * scale)
     return Rows(spec, scale, Q, R, remainder, ols)
+
+
+def _orthonormal_columns(spec: ModelSpec, X: Float) -> tuple[Float, Float]:
+    """Q and R, X = Q R; traits that share no fixed effect by themselves, so that their units do not meet.
+
+    Traits of 10⁻⁶ and 10⁶ would otherwise leave each other's rounding in the columns, which is all of the smaller one.
+    """
+    if spec.traits is None:
+        return orthonormalised(X)
+    trait = spec.traits.trait
+    touched = np.stack([(X[trait == a] != 0.0).any(axis=0) for a in range(spec.traits.t)])
+    count, block = connected_components(touched.astype(np.intp) @ touched.T.astype(np.intp), directed=False)
+    if count == 1:
+        return orthonormalised(X)
+    Q, R = np.zeros(X.shape), np.zeros((X.shape[1],) * 2)
+    for b in range(count):
+        columns = np.flatnonzero(touched[block == b].any(axis=0))
+        if len(columns):
+            rows = np.flatnonzero((block == b)[trait])
+            Q[np.ix_(rows, columns)], R[np.ix_(columns, columns)] = orthonormalised(X[np.ix_(rows, columns)])
+    return Q, R
 
 
 def row_scale(spec: ModelSpec) -> Float:

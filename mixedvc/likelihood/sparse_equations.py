@@ -3,7 +3,8 @@
     H = ΛᵀZᵀR⁻¹ZΛ + blockdiag(I ⊗ Q_i),    Λ = blockdiag(L_i ⊗ I),    Σ_i = L_iL_iᵀ
 
 H is regular whatever Σ is: a zero variance is a zero column of Λ, not an infinite precision.  Each pair of terms has
-one list of pairs of effects (l, m) that meet in some row; all its numbers are arrays over that list.
+one list of pairs of levels (l, m) that meet in some record; all its numbers are arrays over that list, and linear in
+the few numbers of R⁻¹ (`sparse_residual`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from ..linalg.sparse_cholesky import Analysis, analyse
 from .orthogonal_effects import OrthogonalEffects, orthogonal_effects
+from .row_pairs import RowPairs
 from .rows import Rows
+from .sparse_residual import Records, pairs_of, records_of
 from .sparse_sources import Source
 
 Float = NDArray[np.float64]
@@ -25,22 +28,26 @@ Ints = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Meeting:
-    """Two terms: which of their effects meet, and the sums of products of their values there.
+    """Two terms: which of their levels meet in a record, and how ZᵀR⁻¹Z there depends on the numbers of R⁻¹.
 
     Attributes
     ----------
     i, j : int
         Terms, i ≤ j.
-    N : (G, k_i, k_j, Z)
-        Zᵀ Z among the pairs that meet, for each group of rows with a residual variance of its own.
+    map : sparse (k_i·k_j·Z, numbers)
+        ZᵀR⁻¹Z among the Z pairs of levels that meet, effect by effect.
     places : (k_i, k_j, Z) intp
         Where their entries are among the values of the equations; both triangles where i = j.
     """
 
     i: int
     j: int
-    N: Float
+    map: sp.csr_array
     places: Ints
+
+    def products(self, numbers: Float) -> Float:
+        """(k_i, k_j, Z) ZᵀR⁻¹Z."""
+        return np.asarray(self.map @ numbers).reshape(self.places.shape)
 
 
 @dataclass(frozen=True)
@@ -89,10 +96,12 @@ class Equations:
         blockdiag(I ⊗ Q_i) among the values.
     logdet : float
         log|blockdiag(I ⊗ Q_i)⁻¹|.
-    group : (n,) intp
-        Residual variance of each row.
-    counts : (G,)
-        Rows of each.
+    records : Records
+        What R is made of.
+    pairs : RowPairs or None
+        Entries of the residual's V_j in working rows; None where every record is one row.
+    touched : list of (k, cells) bool
+        Cells of the residual in whose rows each effect is.
     turned : OrthogonalEffects
         Effects of vector terms as they stand in the equations.
     """
@@ -102,8 +111,9 @@ class Equations:
     meetings: list[Meeting]
     prior: Float
     logdet: float
-    group: Ints
-    counts: Float
+    records: Records
+    pairs: RowPairs | None
+    touched: list[NDArray[np.bool_]]
     turned: OrthogonalEffects
 
     @property
@@ -111,27 +121,23 @@ class Equations:
         """Number of effects."""
         return self.analysis.n
 
-    def values(self, roots: list[Float], precision: Float) -> Float:
-        """H's values at roots L_i (k×k) and residual precisions (G,)."""
+    def products(self, numbers: Float) -> list[Float]:
+        """ZᵀR⁻¹Z of every meeting."""
+        return [meeting.products(numbers) for meeting in self.meetings]
+
+    def values(self, roots: list[Float], products: list[Float]) -> Float:
+        """H's values at roots L_i (k×k) and `products`."""
         out = self.prior.copy()
         held = np.zeros_like(out)
-        for meeting in self.meetings:
-            held[meeting.places] = self.scaled(meeting, roots, np.tensordot(precision, meeting.N, axes=1))
+        for meeting, N in zip(self.meetings, products, strict=True):
+            held[meeting.places] = _between(roots[meeting.i].T, N, roots[meeting.j])
         return out + held
 
-    @staticmethod
-    def scaled(meeting: Meeting, roots: list[Float], N: Float) -> Float:
-        """L_iᵀ N L_j (k_i, k_j, Z)."""
-        if N.shape[:2] == (1, 1):
-            return roots[meeting.i][0, 0] * roots[meeting.j][0, 0] * N
-        return np.einsum("ac,abz,bd->cdz", roots[meeting.i], N, roots[meeting.j], optimize=True)
-
-    def gradients(self, roots: list[Float], precision: Float, inverse: Float) -> list[Float]:
+    def gradients(self, roots: list[Float], products: list[Float], inverse: Float) -> list[Float]:
         """½ ∂log|H|/∂L_i (k, k) of every term: Σ over levels of ZᵀR⁻¹ZΛH⁻¹, from H⁻¹ on the pattern."""
         out = [np.zeros_like(L) for L in roots]
-        for meeting in self.meetings:
+        for meeting, N in zip(self.meetings, products, strict=True):
             i, j = meeting.i, meeting.j
-            N = np.tensordot(precision, meeting.N, axes=1)
             X = inverse[meeting.places]
             k, h = N.shape[:2]
             P = (N.reshape(k * h, -1) @ X.reshape(k * h, -1).T).reshape(k, h, k, h)
@@ -140,14 +146,12 @@ class Equations:
                 out[j] += np.einsum("axbd,ab->xd", P, roots[i])
         return out
 
-    def residual_traces(self, roots: list[Float], inverse: Float) -> Float:
-        """(G,) tr(H⁻¹ ΛᵀZ_gᵀZ_gΛ), Z_g the rows of each residual variance."""
-        out = np.zeros(len(self.counts))
+    def explained(self, roots: list[Float], inverse: Float) -> Float:
+        """∂log|H|/∂(numbers of R⁻¹): sums over the records of ZΛH⁻¹ΛᵀZᵀ among their rows."""
+        out = np.zeros(self.records.size)
         for meeting in self.meetings:
-            X = inverse[meeting.places]
-            for g, N in enumerate(meeting.N):
-                total = float(np.vdot(self.scaled(meeting, roots, N), X))
-                out[g] += total if meeting.i == meeting.j else 2.0 * total
+            left = _between(roots[meeting.i], inverse[meeting.places], roots[meeting.j].T)
+            out += (1.0 if meeting.i == meeting.j else 2.0) * (meeting.map.T @ left.ravel())
         return out
 
     def gather(self, roots: list[Float], U: Float) -> Float:
@@ -156,7 +160,7 @@ class Equations:
 
     def spread(self, roots: list[Float], w: Float) -> Float:
         """ZΛw (n, c)."""
-        total = np.zeros((len(self.group), w.shape[1]))
+        total = np.zeros((self.records.n, w.shape[1]))
         for s, L in zip(self.spreads, roots, strict=True):
             total += s.Z @ self._turned(w[s.start : s.start + s.size * s.k], L.T, s.k)
         return total
@@ -169,43 +173,33 @@ class Equations:
         return np.einsum("ab,sac->sbc", L, w.reshape(-1, k, w.shape[1])).reshape(w.shape)
 
 
-def residual_groups(rows: Rows) -> tuple[Ints, int] | None:
-    """Residual variance of each row and how many there are; None where a row's residual mixes several."""
-    residual = rows.spec.residual
-    return groups_of(residual.basis, residual.structure.pairs, residual.q, residual.codes)
-
-
-def groups_of(basis: Float, pairs: tuple[tuple[int, int], ...], q: int, codes: Ints) -> tuple[Ints, int] | None:
-    """`residual_groups` from the residual's parts."""
-    n, k = basis.shape
-    if q != n or not np.array_equal(codes, np.arange(n)) or any(a != b for a, b in pairs):
-        return None
-    if len(pairs) != k or (k > 1 and np.any((basis != 0.0).sum(axis=1) != 1)):
-        return None
-    return (np.zeros(n, dtype=np.intp) if k == 1 else np.argmax(basis != 0.0, axis=1)), k
+def _between(left: Float, N: Float, right: Float) -> Float:
+    """left N right (k, h, Z), for each of the Z."""
+    if N.shape[:2] == (1, 1):
+        return np.asarray(left[0, 0] * right[0, 0] * N)
+    return np.asarray(np.einsum("ca,abz,bd->cdz", left, N, right, optimize=True))
 
 
 def equations(rows: Rows, sources: list[Source]) -> Equations:
     """Pattern and sums of products of the equations of working rows."""
-    found = residual_groups(rows)
-    assert found is not None
-    group, count = found
-    terms = rows.spec.terms
+    terms, residual = rows.spec.terms, rows.spec.residual
+    records = records_of(residual)
     starts = np.concatenate([[0], np.cumsum([term.k * s.size for term, s in zip(terms, sources, strict=True)])])
     met = [s.everyone[s.seen[term.codes]] for term, s in zip(terms, sources, strict=True)]
     turned = orthogonal_effects(rows.spec, rows.scale)
     bases = [turned.basis(i, rows.basis(term)) for i, term in enumerate(terms)]
-    patterns, sums, owners, spreads = [], [], [], []
+    designs = [_design(B, basis) for B, basis in zip(met, bases, strict=True)]
+    patterns, maps, owners, spreads = [], [], [], []
     for i, term in enumerate(terms):
         for j in range(i, len(terms)):
             extra = sources[i].everyone if i == j else None
-            l, m, N, own = _meet(met[i], met[j], bases[i], bases[j], group, count, extra)
+            l, m, linear, own = _meet((designs[i], term.k), (designs[j], terms[j].k), records, extra)
             patterns.append((i, j, l, m))
-            sums.append(N)
+            maps.append(linear)
             if i == j:
                 owners.append(own)
-        Z, s = _design(met[i], bases[i]), sources[i]
-        spreads.append(Spread(int(starts[i]), s.size, term.k, Z, s.everyone, s.seen, s.all_labels, *owners[i]))
+        s = sources[i]
+        spreads.append(Spread(int(starts[i]), s.size, term.k, designs[i], s.everyone, s.seen, s.all_labels, *owners[i]))
     wide = [_entries(l, m, starts[i], starts[j], terms[i].k, terms[j].k) for i, j, l, m in patterns]
     fixed = [_prior(s, int(starts[i]), terms[i].k) for i, s in enumerate(sources)]
     size = int(starts[-1])
@@ -214,15 +208,24 @@ def equations(rows: Rows, sources: list[Source]) -> Equations:
     analysis = analyse(sp.coo_array((np.ones(len(high)), (high, low)), shape=(size, size)))
     keys = analysis.cols * size + analysis.rows
     meetings = [
-        Meeting(i, j, N, np.searchsorted(keys, np.minimum(a, b) * size + np.maximum(a, b)))
-        for (i, j, _, _), N, (a, b) in zip(patterns, sums, wide, strict=True)
+        Meeting(i, j, linear, np.searchsorted(keys, np.minimum(a, b) * size + np.maximum(a, b)))
+        for (i, j, _, _), linear, (a, b) in zip(patterns, maps, wide, strict=True)
     ]
     prior = np.zeros(len(keys))
     for a, b, values in fixed:
         prior[np.searchsorted(keys, b * size + a)] = values
-    counts = np.bincount(group, minlength=count).astype(np.float64)
     logdet = sum(term.k * s.logdet for term, s in zip(terms, sources, strict=True))
-    return Equations(analysis, spreads, meetings, prior, logdet, group, counts, turned)
+    pairs = pairs_of(residual, rows.basis(residual))
+    touched = [_touched(basis, records) for basis in bases]
+    return Equations(analysis, spreads, meetings, prior, logdet, records, pairs, touched, turned)
+
+
+def _touched(basis: Float, records: Records) -> NDArray[np.bool_]:
+    """(k, cells) whether an effect is in rows of a cell."""
+    out = np.zeros((basis.shape[1], records.k), dtype=bool)
+    row, effect = np.nonzero(basis)
+    out[effect, records.cell[row]] = True
+    return out
 
 
 def _design(met: sp.csr_array, basis: Float) -> sp.csr_array:
@@ -232,7 +235,9 @@ def _design(met: sp.csr_array, basis: Float) -> sp.csr_array:
     row = np.repeat(np.arange(n), lengths)
     columns = (met.indices.astype(np.intp)[:, None] * k + np.arange(k)).ravel()
     values = (met.data[:, None] * basis[row]).ravel()
-    return sp.csr_array((values, columns, met.indptr * k), shape=(n, met.shape[1] * k))
+    Z = sp.csr_array((values, columns, met.indptr * k), shape=(n, met.shape[1] * k))
+    Z.eliminate_zeros()  # a trait's row has the effects of that trait alone
+    return Z
 
 
 def _entries(l: Ints, m: Ints, i: int, j: int, k: int, h: int) -> tuple[Ints, Ints]:
@@ -253,21 +258,20 @@ def _prior(source: Source, start: int, k: int) -> tuple[Ints, Ints, Float]:
 
 
 def _meet(
-    B: sp.csr_array,
-    C: sp.csr_array,
-    x: Float,
-    z: Float,
-    group: Ints,
-    count: int,
-    everyone: sp.csr_array | None,
-) -> tuple[Ints, Ints, Float, tuple[Ints, Ints, Float]]:
-    """Pairs (l, m) of effects that meet in a row (or a row of `everyone`), and the sums of products (G, k, h, Z).
+    mine: tuple[sp.csr_array, int], other: tuple[sp.csr_array, int], records: Records, everyone: sp.csr_array | None
+) -> tuple[Ints, Ints, sp.csr_array, tuple[Ints, Ints, Float]]:
+    """Pairs (l, m) of levels that meet in a record (or a row of `everyone`), and ZᵀR⁻¹Z there by the numbers of R⁻¹.
 
-    The last part is the products of `everyone`: label, pair, value.
+    `mine` and `other` are designs with their number of effects.  The last part is the products of `everyone`: label,
+    pair, value.
     """
+    (B, k), (C, h) = mine, other
+    if not records.single:
+        B, C = B[records.first], C[records.second]
     row, left, right = row_products(B, C)
-    s = C.shape[1]
-    key = B.indices[left].astype(np.intp) * s + C.indices[right]
+    s = C.shape[1] // h
+    one, two = B.indices[left].astype(np.intp), C.indices[right].astype(np.intp)
+    key = (one // k) * s + two // h
     label, own = np.empty(0, np.intp), np.empty(0)
     if everyone is not None:
         label, a, b = row_products(everyone, everyone)
@@ -275,14 +279,11 @@ def _meet(
         key = np.concatenate([key, everyone.indices[a].astype(np.intp) * s + everyone.indices[b]])
     distinct, at = np.unique(key, return_inverse=True)
     place, at = at[len(row) :], at[: len(row)]
-    product = B.data[left] * C.data[right]
-    N = np.empty((count, x.shape[1], z.shape[1], len(distinct)))
-    where = group[row] * len(distinct) + at
-    for e in range(x.shape[1]):
-        for f in range(z.shape[1]):
-            total = np.bincount(where, product * x[row, e] * z[row, f], count * len(distinct))
-            N[:, e, f] = total.reshape(count, -1)
-    return distinct // s, distinct % s, N, (label, place, own)
+    entry = ((one % k) * h + two % h) * len(distinct) + at
+    linear = sp.coo_array(
+        (B.data[left] * C.data[right], (entry, records.number[row])), shape=(k * h * len(distinct), records.size)
+    ).tocsr()
+    return distinct // s, distinct % s, linear, (label, place, own)
 
 
 def row_products(B: sp.csr_array, C: sp.csr_array) -> tuple[Ints, Ints, Ints]:

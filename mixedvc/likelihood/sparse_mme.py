@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
+from ..linalg import dense as la
+from ..linalg.dense import NotPositiveDefinite
 from ..linalg.memory import require
+from ..structures.base import pattern_of
 from .base import likelihoods
 from .choose import Cost, cost_of
 from .dense import DenseLikelihood
@@ -22,10 +25,11 @@ from .gaussian import GaussianEvaluation
 from .kernels import Kernel, residual_kernel, row_kernel
 from .orthogonal_effects import turned_specification
 from .rows import RowFrame, Rows, working_rows
-from .sparse_equations import Equations, equations, groups_of
+from .sparse_equations import Equations, equations
 from .sparse_moments import sparse_moments
+from .sparse_residual import Records, has_records
 from .sparse_sources import source_of, source_size
-from .sparse_state import SparseState, largest_eigenvalues
+from .sparse_state import SparseState, images, largest_eigenvalues
 from .turned import TurnedEvaluation, TurnedLikelihood
 
 Float = NDArray[np.float64]
@@ -33,6 +37,7 @@ _SMALL = 300  # effects below which the pattern is not looked at to tell the pri
 _FILLED = 0.3  # share of the other factors' pairs that meet in the largest one's levels beyond which all of them will
 _WHOLE = 4000  # rows up to which V is factored whole where the residual variance vanishes
 _REGULAR = 1e-5  # least residual variance over a term's part of V that leaves R⁻¹ its digits
+_ROUNDING = 1e-9  # a negative eigenvalue of the residual's correlations that is none
 _DIRECT = 300  # rows up to which tr(T V_jT V_k) is multiplied out
 
 
@@ -42,7 +47,7 @@ class Setup:
 
     equations: Equations
     norms: list[Float]
-    sizes: list[Float]  # mean square of each effect times the diagonal of A
+    sizes: list[Float]  # (cells, k) mean square of each effect in the rows of a cell, times the diagonal of A
     independent: bool  # every source has Q = I
 
 
@@ -54,6 +59,40 @@ class SparseEvaluation(GaussianEvaluation):
     def __init__(self, setup: Setup, frame: RowFrame, theta: Float, reml: bool):
         super().__init__(frame, SparseState(setup.equations, frame.rows, setup.norms, theta), theta, reml)
         self.setup = setup
+
+    @property
+    def _VPy(self) -> Float:
+        return self.state.apply(self._solved[3][:, None])[:, :, 0].T
+
+    @cached_property
+    def _products(self) -> Float:
+        """(m, p + 1, p + 1) UᵀV_jU of U = [V⁻¹Q, Py], by the levels' sums: V_jU is never made."""
+        H, _, _, Py = self._solved
+        U, equations, spec = np.column_stack([H, Py]), self.setup.equations, self.rows.spec
+        out = []
+        for i, term in enumerate(spec.terms):
+            sums, through = images(term, equations.turned.basis(i, self.rows.basis(term)), U)
+            out += [(sums[:, a].T @ through[:, b], a != b) for a, b in term.structure.pairs]
+        for a, b in spec.residual.structure.pairs:
+            mine, other = equations.records.between(a, b)
+            out.append((U[mine].T @ U[other], a != b))
+        return np.array([M + M.T if off else M for M, off in out])
+
+    @property
+    def _HVH(self) -> Float:
+        return self._products[:, :-1, :-1]
+
+    @property
+    def quad(self) -> Float:
+        return self._products[:, -1, -1]
+
+    @cached_property
+    def residual_traces(self) -> Float:
+        cells = self.state.cells
+        if self.reml and self.rows.p:
+            H = self._solved[0]
+            cells = cells - self.setup.equations.records.by_cells(H @ self._C, H)
+        return cells
 
     def _score_at(self, theta: Float) -> Float:
         return SparseEvaluation(self.setup, self.frame, theta, self.reml).score  # type: ignore[arg-type]
@@ -90,7 +129,7 @@ class SparseEvaluation(GaussianEvaluation):
             for b in range(k):
                 core[:, a, b] = np.bincount(spread.label, spread.value * X[a, b, spread.place], labels)
         if self.rows.p and not fixed_known:
-            w = spread.of(self.state.effects(self.frame.Q * self.state.row_precision))  # (s, k, p)
+            w = spread.of(self.state.effects(self.state.weighted(self.frame.Q)))  # (s, k, p)
             through = (spread.everyone @ w.reshape(len(w), -1)).reshape(labels, k, -1)
             core += np.einsum("lap,pq,lbq->lab", through, self._C, through, optimize=True)
         out = np.einsum("ac,lcd,bd->lab", L, core, L, optimize=True)
@@ -149,8 +188,12 @@ class SparseLikelihood:
         if self.spec.n > _WHOLE:
             return False
         *sigmas, residual = self.spec.sigmas(theta)
-        largest = max(float(s @ np.maximum(np.diagonal(S), 0.0)) for s, S in zip(self.setup.sizes, sigmas, strict=True))
-        return bool(0.0 <= np.diagonal(residual).min() < _REGULAR * largest)
+        try:
+            numbers, _ = self.setup.equations.records.inverse(residual)
+        except NotPositiveDefinite:
+            return _singular(residual)
+        parts = [sizes @ np.maximum(np.diagonal(S), 0.0) for sizes, S in zip(self.setup.sizes, sigmas, strict=True)]
+        return bool(np.max(parts * self.setup.equations.records.cell_precision(numbers)) > 1.0 / _REGULAR)
 
     @cached_property
     def _whole(self) -> TurnedLikelihood:
@@ -181,30 +224,38 @@ def _setup(spec: ModelSpec) -> Setup:
         sources = [source_of(term) for term in spec.terms]
         independent = all(s.logdet == 0.0 and s.Q.nnz == s.size for s in sources)
         made = equations(rows, sources)
-        found = Setup(made, largest_eigenvalues(made, rows), _sizes(rows), independent)
+        found = Setup(made, largest_eigenvalues(made, rows), _sizes(rows, made.records), independent)
         _kept[id(spec)] = found
         weakref.finalize(spec, lambda kept: None, found)  # the specification holds its set-up
     return found
 
 
-def _sizes(rows: Rows) -> list[Float]:
+def _sizes(rows: Rows, records: Records) -> list[Float]:
     found = []
+    counts = np.maximum(np.bincount(records.cell, minlength=records.k), 1)
     for term in rows.spec.terms:
         diagonal = term.covariance.diagonal(term.positions)[term.codes]
-        found.append(np.mean(rows.basis(term) ** 2 * diagonal[:, None], axis=0))
+        squares = (rows.basis(term) ** 2 * diagonal[:, None]).T
+        found.append(np.array([np.bincount(records.cell, x, records.k) / counts for x in squares]).T)
     return found
 
 
+def _singular(Sigma: Float) -> bool:
+    """Whether Σ_e is singular and no more negative than by rounding."""
+    size = np.sqrt(np.maximum(np.diagonal(Sigma), 0.0))
+    size = np.where(size > 0.0, size, 1.0)
+    return bool(np.isfinite(Sigma).all() and la.small_eigh(Sigma / size[:, None] / size)[0][0] > -_ROUNDING)
+
+
 class _Sparse:
-    """Registered kind: every term has a sparse source, the residual is diagonal."""
+    """Registered kind: every term has a sparse source, the residual is independent between records."""
 
     name = "sparse"
 
     def cost(self, spec: ModelSpec) -> Cost | None:
         if spec.t != 1 or not spec.terms:
             return None
-        residual = spec.residual
-        if groups_of(residual.basis, residual.structure.pairs, residual.q, residual.codes) is None:
+        if pattern_of(spec.residual.structure) is not None or not has_records(spec.residual):
             return None
         found = [source_size(term) for term in spec.terms]
         sizes = [size for size in found if size is not None]

@@ -10,12 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..design.spec import Term
 from .moments import moment_equations
 from .rows import RowFrame
-from .sparse_equations import Equations
+from .sparse_equations import Equations, Spread
 from .sparse_state import apply_all
 
 Float = NDArray[np.float64]
+Ints = NDArray[np.intp]
 EXACT = 400  # rows up to which V_j is multiplied out
 _PROBES = 24
 
@@ -40,7 +42,7 @@ def sparse_moments(frame: RowFrame, equations: Equations, independent: bool) -> 
         v = np.random.default_rng(11).choice([-1.0, 1.0], (rows.n, _PROBES))
         flat = apply(v).reshape(m, -1)
         inner = flat @ flat.T / _PROBES
-    _with_residual(inner, frame, equations)
+    _with_residual(inner, frame, equations, independent)
     return moment_equations(frame, inner, apply)
 
 
@@ -50,7 +52,7 @@ def _from_meetings(frame: RowFrame, equations: Equations) -> Float:
     index = [w for w in spec.index if w.term < len(spec.terms)]
     out = np.zeros((len(index),) * 2)
     for meeting in equations.meetings:
-        N = meeting.N.sum(axis=0)
+        N = meeting.products(equations.records.identity)
         mine = [j for j, w in enumerate(index) if w.term == meeting.i]
         other = [j for j, w in enumerate(index) if w.term == meeting.j]
         for j in mine:
@@ -64,15 +66,34 @@ def _from_meetings(frame: RowFrame, equations: Equations) -> Float:
     return out
 
 
-def _with_residual(inner: Float, frame: RowFrame, equations: Equations) -> None:
-    """⟨V_j, V_e⟩ = tr V_j among the rows of each residual variance, exactly."""
-    rows, group, count = frame.rows, equations.group, len(equations.counts)
-    at = 0
-    for term in rows.spec.terms:
-        basis = rows.basis(term)
-        diagonal = term.covariance.diagonal(term.positions)[term.codes]
-        for a, b in term.structure.pairs:
-            own = np.bincount(group, diagonal * basis[:, a] * basis[:, b], count) * (1.0 if a == b else 2.0)
-            inner[at, -count:] = inner[-count:, at] = own
-            at += 1
-    inner[-count:, -count:] = np.diag(equations.counts)
+def _with_residual(inner: Float, frame: RowFrame, equations: Equations, independent: bool) -> None:
+    """⟨V_j, V_e⟩ of the residual's parameters, exactly where that needs no entry of A beyond its diagonal."""
+    rows, records, m = frame.rows, equations.records, len(frame.rows.spec.index)
+    pairs = rows.spec.residual.structure.pairs
+    first = m - len(pairs)
+    for e, (c, d) in enumerate(pairs):
+        mine, other = records.between(c, d)
+        twice = 1.0 if c == d else 2.0
+        inner[first + e, first:] = 0.0
+        inner[first + e, first + e] = twice * len(mine)
+        at = 0
+        for i, term in enumerate(rows.spec.terms):
+            related = _related(term, equations.spreads[i], mine, other, independent)
+            if related is not None:
+                basis = rows.basis(term)
+                products = (basis[mine] * related[:, None]).T @ basis[other]
+                for j, (a, b) in enumerate(term.structure.pairs):
+                    own = products[a, b] if a == b else products[a, b] + products[b, a]
+                    inner[at + j, first + e] = inner[first + e, at + j] = twice * own
+            at += len(term.structure.pairs)
+
+
+def _related(term: Term, spread: Spread, mine: Ints, other: Ints, independent: bool) -> Float | None:
+    """A between the levels of pairs of rows; None where only a factorisation would tell."""
+    one, two = term.codes[mine], term.codes[other]
+    if np.array_equal(one, two):
+        return term.covariance.diagonal(term.positions)[one]
+    if not independent:
+        return None
+    J = spread.everyone[spread.seen]
+    return np.asarray(J[one].multiply(J[two]).sum(axis=1)).ravel()

@@ -9,6 +9,7 @@ difference of large numbers.  A zero eigenvalue of Σ enters as one so small tha
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,25 +44,33 @@ class SparseState:
     def __init__(self, equations: Equations, rows: Rows, norms: list[Float], theta: Float):
         self.equations, self.rows, self.theta = equations, rows, theta
         *sigmas, residual = rows.spec.sigmas(theta)
-        variances = np.diagonal(residual)
-        if not (variances.min() > 0.0 and np.isfinite(theta).all()):
+        if not np.isfinite(theta).all():
             raise NotPositiveDefinite(1)
-        self.precision = 1.0 / variances
-        self.row_precision = self.precision[equations.group][:, None]
+        self.precision, log_residual = equations.records.inverse(residual)
+        cells = equations.records.cell_precision(self.precision)
         found = []
         for i, (S, norm) in enumerate(zip(sigmas, norms, strict=True)):
-            unit = np.sqrt(norm / variances.min())
-            rounding = equations.turned.rounding(i, S) * float(unit.max()) ** 2
+            unit = np.sqrt(norm * np.where(equations.touched[i], cells, 0.0).max(axis=1, initial=0.0))
+            unit = np.where(unit > 0.0, unit, 1.0)
+            rounding = equations.turned.rounding(i, S, unit)
             found.append(_root(equations.turned.sigma(i, S), unit, rounding))
         self.roots = [root for root, _ in found]
         self._inverses = [inverse for _, inverse in found]
-        self.values = equations.values(self.roots, self.precision)
-        self.factor = equations.analysis.factor(self.values)
-        self.logdet = float(equations.counts @ np.log(variances)) + self.factor.logdet + equations.logdet
+        self.products = equations.products(self.precision)
+        self.factor = equations.analysis.factor(equations.values(self.roots, self.products))
+        self.logdet = log_residual + self.factor.logdet + equations.logdet
+
+    def weighted(self, U: Float) -> Float:
+        """R⁻¹U (n, c)."""
+        return np.asarray(self._weights @ U)
+
+    @cached_property
+    def _weights(self) -> Any:
+        return self.equations.records.matrix(self.precision)
 
     def solve(self, U: Float) -> Float:
-        given = U * self.row_precision
-        return given - self.row_precision * self.equations.spread(self.roots, self.effects(given))
+        given = self.weighted(U)
+        return given - self.weighted(self.equations.spread(self.roots, self.effects(given)))
 
     def effects(self, given: Float) -> Float:
         """H⁻¹ΛᵀZᵀ of R⁻¹U (n, c)."""
@@ -76,13 +85,16 @@ class SparseState:
         return self.factor.inverse_entries()
 
     def traces(self) -> Float:
-        gradients = self.equations.gradients(self.roots, self.precision, self.inverse)
+        gradients = self.equations.gradients(self.roots, self.products, self.inverse)
         out = []
         for term, M, back in zip(self.rows.spec.terms, gradients, self._inverses, strict=True):
-            S = M @ back
-            out += [S[a, a] if a == b else S[a, b] + S[b, a] for a, b in term.structure.pairs]
-        explained = self.equations.residual_traces(self.roots, self.inverse)
-        return np.concatenate([out, self.precision * (self.equations.counts - self.precision * explained)])
+            out += _by_pairs(term, M @ back)
+        return np.array(out + _by_pairs(self.rows.spec.residual, self.cells))
+
+    @cached_property
+    def cells(self) -> Float:
+        """(k, k) tr(V⁻¹Z_aZ_bᵀ) of the residual's cells."""
+        return self.equations.records.unexplained(self.precision, self.equations.explained(self.roots, self.inverse))
 
     def _columns(self) -> list[Float]:
         n, m = self.rows.n, len(self.theta)
@@ -111,8 +123,10 @@ class SparseState:
             total += VU.reshape(m, -1) @ np.stack([self.solve(W) for W in VU]).reshape(m, -1).T
         return total
 
-    def inverse_entries(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> Float:
-        raise NotImplementedError("residuals with pairs of rows have no sparse likelihood")
+
+def _by_pairs(term: Term, S: Float) -> list[float]:
+    """tr(V⁻¹V_j) of a term's parameters from S_ab = tr(V⁻¹Z_aAZ_bᵀ)."""
+    return [float(S[a, a] if a == b else S[a, b] + S[b, a]) for a, b in term.structure.pairs]
 
 
 def _root(Sigma: Float, unit: Float, rounding: float) -> tuple[Float, Float]:
@@ -137,24 +151,24 @@ def apply_working(rows: Rows, equations: Equations, U: Float) -> Float:
     at = 0
     for i, term in enumerate(spec.terms):
         basis = equations.turned.basis(i, rows.basis(term))
-        images = _through(term, basis, U)
+        through = images(term, basis, U)[1][term.codes]
         for a, b in term.structure.pairs:
-            np.multiply(basis[:, a, None], images[:, b], out=out[at])
+            np.multiply(basis[:, a, None], through[:, b], out=out[at])
             if a != b:
-                out[at] += basis[:, b, None] * images[:, a]
+                out[at] += basis[:, b, None] * through[:, a]
             at += 1
-    if spec.residual.k == 1:
-        out[at] = U
+    if equations.pairs is None:
+        out[at + equations.records.cell, np.arange(n)] = U
     else:
-        out[at + equations.group, np.arange(n)] = U
+        out[at:] = equations.pairs.apply(U)
     return out
 
 
-def _through(term: Term, basis: Float, U: Float) -> Float:
-    """(n, k, c): A Z_aᵀU for each effect a, at the rows' levels."""
+def images(term: Term, basis: Float, U: Float) -> tuple[Float, Float]:
+    """(q, k, c): Z_aᵀU and A Z_aᵀU for each effect a."""
     k, c = term.k, U.shape[1]
     sums = np.concatenate([_sums(term, basis[:, a], U) for a in range(k)], axis=1)
-    return levels_matmat(term, sums)[term.codes].reshape(len(U), k, c)
+    return sums.reshape(-1, k, c), levels_matmat(term, sums).reshape(-1, k, c)
 
 
 def _sums(term: Term, x: Float, U: Float) -> Float:
