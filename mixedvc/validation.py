@@ -18,10 +18,13 @@ from .design.spec import ModelSpec, Term
 from .design.subset import take_rows
 from .errors import MixedVCError, MixedVCWarning, OptionError, RankWarning, warn
 from .estimators import estimators
+from .inference.impute import conditional_mean
 from .inference.parameters import parameters
 from .inference.predict import held_out, predict_mean
 from .progress import Progress
-from .results.cross_validation import CrossValidation, scores_of
+from .results.cross_validation import CrossValidation
+from .results.held_out import Held, cells_held, of_traits, records_left, records_of, scored, traits_hidden
+from .results.trait_cross_validation import TraitCrossValidation
 
 Float = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -35,9 +38,11 @@ def cross_validate(
     *,
     groups: Any = None,
     restandardize: bool = False,
+    hide: Any = None,
+    residual: bool = True,
     progress: bool | None = None,
     **options: Any,
-) -> CrossValidation:
+) -> CrossValidation | TraitCrossValidation:
     """Predict rows from a fit to the others, fold by fold.
 
     A row held out is predicted by its fixed effects, its offset and the random effects of its levels.  A level that
@@ -52,7 +57,8 @@ def cross_validate(
         As in `fit`.
     folds : int, array (n,) or list of arrays
         A number of random folds of nearly equal size; or a label for each row, rows of one label being held out
-        together; or the rows held out in each fold, by position (rows in none always train).
+        together; or the rows held out in each fold, by position (rows in none always train).  Rows are records where
+        there are several traits.
     seed : int, optional
         Of the random folds, which are the same for every method, and of methods that draw.
     groups : str or array (n,), optional
@@ -61,6 +67,14 @@ def cross_validate(
     restandardize : bool
         Standardise `Features` by the individuals with training rows only.  By default all individuals' features
         count, as is common in genomic prediction: no response is used.
+    hide : str or list of str, optional
+        Of several traits: those that are held out (of the records of a fold), the others staying in the training data
+        ("CV2" in genomic prediction).  All traits by default ("CV1"): every prediction is for a record without data.
+    residual : bool
+        With `hide`: whether the residuals of the traits that stay count through the residual covariance, so that
+        predictions are E(y | everything observed); False: fixed and random effects only.  Either way the correlation
+        with y holds what the traits of a record share for other reasons than the random effects: it says how well y is
+        predicted, not u (Runcie & Cheng 2019, G3 9:3727).
     progress : bool, optional
         Show a progress bar; by default only on a terminal or in a notebook, and only for long work.
     **options
@@ -68,7 +82,7 @@ def cross_validate(
 
     Returns
     -------
-    CrossValidation
+    CrossValidation, or TraitCrossValidation of several traits
         ``print`` shows it; `table` has a row for each fold, `predictions` the rows.  Mean squared errors and r2 count
         every row once, whatever its weight.  If the work is interrupted, the finished folds are kept.
 
@@ -94,8 +108,7 @@ def cross_validate(
     """
     if not isinstance(spec, ModelSpec):
         raise OptionError(f"cross_validate() takes a specification, mixedvc.model(formula, data), not {spec!r:.60}")
-    if spec.t != 1:
-        raise OptionError(f"cross_validate() predicts one response, the specification has {spec.t}")
+    hidden = traits_hidden(spec, hide, residual)
     check_seed(seed)
     if not isinstance(restandardize, bool):
         raise OptionError(f"restandardize={restandardize!r:.60}: True or False is needed")
@@ -103,7 +116,8 @@ def cross_validate(
         estimators.get(method)  # an unknown name is refused before anything else is done
     if spec.source is not None:
         spec.source.check_unchanged()
-    planned = make_folds(spec, folds, groups, np.random.default_rng(seed))
+    asked = make_folds(records_of(spec), folds, groups, np.random.default_rng(seed))
+    planned = [cells_held(spec, fold, hidden) for fold in asked]
     seeds = (
         [None] * len(planned) if seed is None else np.random.SeedSequence(seed).generate_state(len(planned)).tolist()
     )
@@ -112,33 +126,30 @@ def cross_validate(
         with Progress(f"cross-validation by {_name(method)}", len(planned), progress) as bar:
             for fold, own in zip(planned, seeds, strict=True):
                 with said.listening(fold):
-                    result = _one(spec, fold, method, own, restandardize, options)
+                    result = _one(spec, fold, method, own, restandardize, options, residual)
                 if result is None:  # the estimator was interrupted and gave its last point
                     raise KeyboardInterrupt
                 done.append(result)
-                bar.step(r2=f"{result.row['r2']:.3f}")
+                bar.step(r2=", ".join(f"{row['r2']:.3f}" for row in result.rows))
     except KeyboardInterrupt:
         if not done:
             raise
         warn(f"cross-validation interrupted: {len(done)} of {len(planned)} folds are finished")
     said.repeat()
-    return _collected(spec, _name(method), done, len(planned), planned, seed)
-
-
-@dataclass(frozen=True)
-class _Result:
-    """One finished fold."""
-
-    fold: Fold
-    row: dict[str, Any]
-    predicted: Float
-    baseline: Float
-    par: Float
+    if spec.traits is not None:
+        return of_traits(spec, _name(method), done, asked, hidden, residual, seed)
+    return _collected(spec, _name(method), done, len(planned), asked, seed)
 
 
 def _one(
-    spec: ModelSpec, fold: Fold, method: Any, seed: int | None, restandardize: bool, options: dict[str, Any]
-) -> _Result | None:
+    spec: ModelSpec,
+    fold: Fold,
+    method: Any,
+    seed: int | None,
+    restandardize: bool,
+    options: dict[str, Any],
+    residual: bool,
+) -> Held | None:
     """Fit without the fold, predict it; None where the fit was interrupted."""
     began = time.perf_counter()
     test = fold.held_out
@@ -153,26 +164,17 @@ def _one(
         if not fit.converged and "interrupted" in fit.estimate.message:
             return None
         rows = held_out(spec, train, test)
-        predicted = predict_mean(train, fit.evaluation, rows, "conditional")
+        if spec.traits is not None and residual:
+            predicted = conditional_mean(train, fit.evaluation, rows, records_left(spec, train, test))
+        else:
+            predicted = predict_mean(train, fit.evaluation, rows, "conditional")
     except OptionError:
         raise
     except MixedVCError as error:
         raise MixedVCError(f"fold {fold.label} ({train.n} training rows): {error}") from error
-    y = spec.y.reshape(-1)[test]
-    baseline = np.full(len(test), float(train.response.mean()))
-    if spec.offset is not None:
-        baseline += spec.offset[test]
-    mse, r2, correlation = scores_of(y, predicted, baseline)
-    row = {
-        "n_train": train.n,
-        "n_test": len(test),
-        "mse": mse,
-        "r2": r2,
-        "correlation": correlation,
-        "converged": fit.converged,
-        "seconds": time.perf_counter() - began,
-    }
-    return _Result(fold, row, predicted, baseline, fit.estimate.par)
+    baseline, rows_of_table = scored(spec, train, test, predicted)
+    also = {"converged": fit.converged, "seconds": time.perf_counter() - began}
+    return Held(fold, [row | also for row in rows_of_table], predicted, baseline, fit.estimate.par)
 
 
 def _restandardized(term: Term) -> Term:
@@ -230,7 +232,7 @@ def _name(method: Any) -> str:
 
 
 def _collected(
-    spec: ModelSpec, method: str, done: Sequence[_Result], n_folds: int, planned: Sequence[Fold], seed: int | None
+    spec: ModelSpec, method: str, done: Sequence[Held], n_folds: int, planned: Sequence[Fold], seed: int | None
 ) -> CrossValidation:
     """Frames of what was found."""
     import pandas as pd
@@ -249,7 +251,7 @@ def _collected(
     return CrossValidation(
         method=method,
         response=spec.y_names[0],
-        table=pd.DataFrame([result.row for result in done], index=folds),
+        table=pd.DataFrame([result.rows[0] for result in done], index=folds),
         observed=pd.Series(spec.y.reshape(-1), index=index, name="observed"),
         predictions=pd.Series(predicted, index=index, name="predicted"),
         baseline=pd.Series(baseline, index=index, name="baseline"),

@@ -47,10 +47,16 @@ def with_residual(spec: ModelSpec, rows: Rows, record: Positions) -> Rows:
 
 
 def conditional_mean(spec: ModelSpec, evaluation: Evaluation, rows: Rows, record: Positions) -> Float:
-    """E(y_m | y), (r,), of cells of the records `record` of the fit; levels without rows through their covariance."""
-    own = with_residual(spec, rows, record).terms[len(spec.terms)]
-    e = record_residuals(spec, evaluation)[record]
-    return predict_mean(spec, evaluation, rows, "conditional") + np.einsum("rt,rt->r", own.basis, e)
+    """E(y_m | y), (r,), of cells of the records `record` of the fit (−1: a record that is not in it).
+
+    Levels without rows in the fit count through their covariance with those that have.
+    """
+    out = predict_mean(spec, evaluation, rows, "conditional")
+    known = np.flatnonzero(record >= 0)
+    if len(known):
+        own = with_residual(spec, rows, record).terms[len(spec.terms)].basis[known]
+        out[known] += np.einsum("rt,rt->r", own, record_residuals(spec, evaluation)[record[known]])
+    return out
 
 
 def conditional_variance(spec: ModelSpec, evaluation: Evaluation, rows: Rows, record: Positions) -> Float:

@@ -122,7 +122,7 @@ def _summary(cv: CrossValidation) -> SummaryTable:
     left = [("Response", cv.response), ("Rows", f"{len(cv.observed)}")]
     right = [("Method", cv.method), ("Folds", f"{cv.n_folds}" + ("" if cv.seed is None else f" (seed {cv.seed})"))]
     header = tuple(zip(left, right, strict=True))
-    return SummaryTable("Cross-validation", banner, header, (_grid(cv),), tuple(_notes(cv)))
+    return SummaryTable("Cross-validation", banner, header, (_grid(cv),), tuple(fold_notes(cv)))
 
 
 def _grid(cv: CrossValidation) -> Grid:
@@ -138,7 +138,8 @@ def _grid(cv: CrossValidation) -> Grid:
     return Grid(("Fold", "train", "test", "MSE", "R2", "correlation"), tuple(rows), 1)
 
 
-def _notes(cv: CrossValidation) -> list[str]:
+def fold_notes(cv: CrossValidation) -> list[str]:
+    """How the scores are made, and the folds that did not converge."""
     notes = [
         "R2: 1 - SSE/SST, SST about the mean of the training rows (offsets on both sides); it can be negative.",
         "std err: of the mean over folds, as if they were independent.",
