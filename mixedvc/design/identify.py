@@ -80,18 +80,26 @@ def check_components(terms: Sequence[Term], residual: Term, Q: Float) -> None:
     v = np.random.default_rng(20).standard_normal((n, probes))
     Mv = v - Q @ (Q.T @ v)
     both = np.concatenate([v, Mv], axis=1)
-    of_terms = [_apply(terms[i], a, b, both) for i, a, b in index if i < len(terms)]
-    images = np.stack([*of_terms, *(_moved(residual, D, both) for D in moves)])
+    of_terms = [image for term in terms for image in _apply_all(term, both)]
+    images = np.stack([*of_terms, *_moved(residual, moves, both)])
     _refuse_zero(every, index, images[:, :, :probes])
-    seen = np.stack([image - Q @ (Q.T @ image) for image in images[:, :, probes:]])
+    seen = images[:, :, probes:]
+    flat = seen.transpose(1, 0, 2).reshape(n, len(seen) * probes)
+    seen = seen - (Q @ (Q.T @ flat)).reshape(n, len(seen), probes).transpose(1, 0, 2)
     if not _dependent(every, index, _of_orthogonal(terms, index, images[:, :, :probes], v)):
         _explained_by_fixed(every, index, images[:, :, probes:], seen)
 
 
-def _apply(term: Term, a: int, b: int, v: Float) -> Float:
-    """V_ab v (n, c) with V_ab = Z_a A Z_bᵀ (+ its transpose off the diagonal)."""
-    out = term.basis[:, a, None] * _between(term, term.basis[:, b, None] * v)
-    return out if a == b else out + term.basis[:, b, None] * _between(term, term.basis[:, a, None] * v)
+def _apply_all(term: Term, v: Float) -> list[Float]:
+    """V_ab v (n, c) with V_ab = Z_a A Z_bᵀ (+ its transpose off the diagonal), of every pair of the structure."""
+    n, c = v.shape
+    wide = (term.basis[:, :, None] * v[:, None, :]).reshape(n, term.k * c)
+    met = _between(term, wide).reshape(n, term.k, c)  # A is read once for all effects
+    out = []
+    for a, b in term.structure.pairs:
+        image = term.basis[:, a, None] * met[:, b]
+        out.append(image if a == b else image + term.basis[:, b, None] * met[:, a])
+    return out
 
 
 def _of_orthogonal(terms: Sequence[Term], index: list[tuple[int, int, int]], images: Float, v: Float) -> Float:
@@ -108,8 +116,7 @@ def _of_orthogonal(terms: Sequence[Term], index: list[tuple[int, int, int]], ima
         if C is not None:
             turned = replace(term, basis=term.basis / np.sqrt(np.mean(term.basis**2, axis=0)) @ C)
             out = out.copy() if out is images else out
-            for j in own:
-                out[j] = _apply(turned, index[j][1], index[j][2], v)
+            out[own] = _apply_all(turned, v)
     return out
 
 
@@ -129,11 +136,16 @@ def _directions(residual: Term) -> list[Float | None]:
     return list(structure.gradient(par))
 
 
-def _moved(residual: Term, D: Float | None, v: Float) -> Float:
-    """Z (D ⊗ I) Zᵀ v (n, c) of a direction of the residual's Σ."""
-    if D is None:
-        return residual.basis**2 * v
-    return residual.spread(np.einsum("ab,qbc->qac", D, residual.collect(v), optimize=True))
+def _moved(residual: Term, directions: list[Float | None], v: Float) -> list[Float]:
+    """Z (D ⊗ I) Zᵀ v (n, c) of each direction D of the residual's Σ."""
+    collected = np.empty((0, 1, 0)) if directions == [None] else residual.collect(v)
+    out = []
+    for D in directions:
+        if D is None:
+            out.append(residual.basis**2 * v)
+        else:
+            out.append(residual.spread(np.einsum("ab,qbc->qac", D, collected)))
+    return out
 
 
 def _between(term: Term, v: Float) -> Float:

@@ -77,10 +77,18 @@ class Satterthwaite:
 def chi2_df(L: Float, C: Float, gradient: Float, theta_cov: Float) -> Float:
     """ν = 2 f² / (gᵀ Cov(θ̂) g), f = ℓᵀCℓ, g_j = ℓᵀ(∂C/∂θ_j)ℓ, for each row ℓ of L; ∞ where the variance is known."""
     f = np.einsum("cp,pq,cq->c", L, C, L)
-    g = np.einsum("cp,jpq,cq->cj", L, gradient, L)
+    g = _quadratic_forms(L, gradient)
     spread = np.einsum("cj,jk,ck->c", g, theta_cov, g)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(spread > 0, 2 * f**2 / spread, np.where(np.isnan(spread), np.nan, np.inf))
+
+
+def _quadratic_forms(L: Float, gradient: Float) -> Float:
+    """(c, m) ℓᵀ D_j ℓ; of single coefficients, the usual case, only the diagonals are read."""
+    row, column = np.nonzero(L)
+    if len(row) == len(L) and np.array_equal(row, np.arange(len(L))):
+        return np.square(L[row, column])[:, None] * np.einsum("jpp->pj", gradient)[column]
+    return np.einsum("jcq,cq->cj", L @ gradient, L)
 
 
 def mean_matched(nu: Float) -> float:
