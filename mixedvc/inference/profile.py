@@ -26,7 +26,7 @@ from ..linalg import dense as la
 from .parameters import par_slices, parameters
 from .profile_climb import Climb, Coordinate, Fraction, Function, Stand
 from .profile_fixed import HeldEffect
-from .profile_path import Axis, End, Higher, Path
+from .profile_path import Axis, End, Higher, Path, Point
 from .profile_space import TriangleChart, coordinate_chart, space_at
 from .profile_targets import Target, variance_targets
 from .se import default_kind
@@ -88,6 +88,8 @@ class Machine:
             return self._share_axis(target)
         if target.kind == "function":
             return self._function_axis(target)
+        if target.kind == "level":
+            return self._level_axis(target)
         if target.kind == "covariance":
             return self._covariance_axis(target)
         p = target.parameter
@@ -228,6 +230,25 @@ class Machine:
             size=size if size > 0.0 else 1.0,
         )
 
+    def _level_axis(self, target: Target) -> Axis:
+        """A level given as such, in its own units."""
+        level, space = target.level, self.space
+        estimate = level.value(space, space.q)
+        charts = space.at(space.q)
+        slope, _ = level.derivatives(space, space.q, charts, space.jacobian(charts))
+        size = max(0.1 * abs(estimate), 0.1 * float(np.abs(slope).max(initial=0.0)))
+        return Axis(
+            space,
+            self._at,
+            level,
+            estimate,
+            _same,
+            _same,
+            lambda t: 1.0,
+            *target.bounds,
+            size=size if size > 0.0 else 0.1,
+        )
+
     def _fixed_axis(self, target: Target) -> Axis:
         assert target.w is not None
         w, spec, likelihood = target.w, self.spec, self.likelihood
@@ -326,10 +347,17 @@ class Profiler:
 
     def ends(self, target: Target, z: float, reml: bool | None = None) -> tuple[End, End]:
         """Both ends of the interval of a target; where a higher maximum comes to light everything starts from it."""
+        return self._from_the_top(target, reml, lambda path: (path.end(-1, z), path.end(1, z)))
+
+    def at(self, target: Target, t: float, reml: bool | None = None) -> Point:
+        """The point of a profile at t; |ζ| is the root of the likelihood ratio of that value."""
+        return self._from_the_top(target, reml, lambda path: path.at(t))
+
+    def _from_the_top(self, target: Target, reml: bool | None, find: Callable[[Path], Any]) -> Any:
         for _ in range(_RESTARTS):
             path = self.path(target, reml)
             try:
-                return path.end(-1, z), path.end(1, z)
+                return find(path)
             except Higher as found:
                 restricted = self.restricted(target, reml)
                 self.machine(restricted).restart(found.theta, found.par)

@@ -174,8 +174,25 @@ class Path:
         for seen in self.points:
             if seen.t == t:
                 return seen
+        return self._placed(t, self._stand(t, near))
+
+    def at(self, t: float) -> Point:
+        """The point at t, however far: the higher of two climbs, straight from the estimate and by steps."""
+        if not self.points:
+            self._begin()
+        for seen in self.points:
+            if seen.t == t:
+                return seen
+        start = next(p for p in self.points if p.t == self.axis.estimate)
+        straight, near = self._stand(t, start), start
+        for share in (0.4, 0.7, 0.9):
+            between = self.point(start.t + share * (t - start.t), near)
+            near = between if np.isfinite(between.zeta) else near
+        return self._placed(t, max(straight, self._stand(t, near), key=lambda stand: stand.loglik))
+
+    def _placed(self, t: float, stand: Stand) -> Point:
+        """A point of the profile, remembered."""
         axis, sign = self.axis, 1.0 if t > self.axis.estimate else -1.0
-        stand = self._stand(t, near)
         if stand.loglik > self._top + 1e-7 * max(1.0, 1e-4 * abs(self._top)):
             raise Higher(stand.theta, axis.space.par(stand.q))
         size = float(np.sqrt(2.0 * max(self._top - stand.loglik, 0.0)))

@@ -28,7 +28,7 @@ class Target:
         ``kin``, ``Subject[Days]`` (variances), ``sd(Subject[Days])``, ``corr(Subject[Intercept, Days])``,
         ``share(kin)``, the name of a fixed effect, or of a function.
     kind : str
-        "variance" | "sd" | "covariance" | "correlation" | "share" | "function" | "fixed".
+        "variance" | "sd" | "covariance" | "correlation" | "share" | "function" | "fixed" | "level".
     group : str
         Term; the name itself for fixed effects and functions.
     effect, effect2 : str or None
@@ -42,6 +42,8 @@ class Target:
         Terms that are zero where a share is 0, and where it is 1; None where it may go beyond.
     function : callable, optional
         Of the mapping from `Parameter.name` to value.
+    level : profile_climb.Level, optional
+        What is held, where it has a form of its own; its range is `bounds`.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Target:
     d: Float | None = None
     terms: tuple[tuple[int, ...] | None, tuple[int, ...] | None] = (None, None)
     function: Callable[[Mapping[str, float]], float] | None = None
+    level: Any = None
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
     @property
     def squared(self) -> bool:
@@ -68,7 +72,7 @@ class Target:
         if self.kind in ("share", "fixed"):
             parts = [None if x is None else x.tobytes() for x in (self.w, self.d)]
             return (self.kind, *parts)
-        return (self.kind, self.function or self.parameter)
+        return (self.kind, self.name if self.level is not None else self.function or self.parameter)
 
     def value(self, t: Any) -> Any:
         """Value of the quantity where the axis is at t."""
@@ -110,6 +114,10 @@ def share_target(
 
 
 def _share_targets(spec: ModelSpec) -> list[Target]:
+    if spec.traits is not None:
+        from .trait_targets import share_targets
+
+        return share_targets(spec)
     return [share_target(spec, term.name) for term in spec.all_terms] if spec.terms else []
 
 

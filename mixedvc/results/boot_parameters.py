@@ -12,6 +12,7 @@ from ..design.spec import ModelSpec
 from ..inference.bootstrap import Refitted
 from ..inference.parameters import Parameter, parameters
 from ..inference.ratios import weights
+from ..inference.traits import parameter_shares
 from .frames import share_column
 
 Float = NDArray[np.float64]
@@ -69,6 +70,9 @@ def _shares(spec: ModelSpec, rows: Sequence[Parameter], fits: Sequence[Refitted]
     if not there:
         return out
     if all(term.structure.linear for term in spec.all_terms):
+        if spec.traits is not None:
+            out[there] = parameter_shares(spec, np.array([fits[b].estimate.theta for b in there]))  # type: ignore[union-attr]
+            return out
         parts = weights(spec) * np.array([fits[b].estimate.theta for b in there])  # type: ignore[union-attr]
         total = parts.sum(axis=1, keepdims=True)
         out[there] = np.where(total > 0, parts / np.where(total > 0, total, 1.0), np.nan)

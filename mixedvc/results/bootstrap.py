@@ -128,7 +128,7 @@ class Bootstrap:
         if kind == "normal":
             low, high = intervals.wald(centre - self.bias.to_numpy(), self.se.to_numpy(), level)
         else:
-            low, high = np.array([_quantiles(column, level) for column in self._values.T]).T
+            low, high = np.array([quantiles(column, level) for column in self._values.T]).T
             if kind == "basic":
                 low, high = 2 * centre - high, 2 * centre - low
         return pd.DataFrame({"lower": low, "upper": high}, index=self.draws.columns)
@@ -205,7 +205,7 @@ class Bootstrap:
         return str(self.summary().as_html())
 
 
-def _quantiles(column: Float, level: float) -> tuple[float, float]:
+def quantiles(column: Float, level: float) -> tuple[float, float]:
     """Quantiles of the finite draws at ranks p(B + 1)."""
     finite = column[np.isfinite(column)]
     if len(finite) < LEAST:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..inference.parameters import parameters
+from ..inference.parameters import par_slices, parameters
+from ..linalg.dense import small_eigh
 from .moment_notes import error_notes, reml_note, sign_notes, test_notes, zero_note
 
 if TYPE_CHECKING:
     from .point import PointResults
+    from .traits import TraitResults
 
 
 def notes(fit: PointResults, df: str, interval: str, information: str | None) -> tuple[str, ...]:
@@ -30,6 +32,40 @@ def notes(fit: PointResults, df: str, interval: str, information: str | None) ->
     return tuple(found)
 
 
+def trait_notes(fit: TraitResults, df: str, interval: str, matrices: bool) -> tuple[str, ...]:
+    """All notes under the summary of several traits; `matrices`: whether it shows them."""
+    moments = fit.estimate.loglik is None
+    found = [
+        *_errors(fit, interval, None),
+        *(fit.estimate.notes if moments else ()),
+        *_tests(fit, df),
+        *_trait_meaning(fit, matrices),
+        *_edges(fit),
+        *((*sign_notes(fit), *reml_note(fit)) if moments else fit.estimate.notes),
+        *_rows(fit),
+        *fit.spec.notes,
+        *_constant(fit),
+    ]
+    return tuple(found)
+
+
+def _trait_meaning(fit: TraitResults, matrices: bool) -> list[str]:
+    spec, out = fit.spec, []
+    if matrices and len(fit.traits) > 1:
+        out.append("Columns of traits: covariances below the diagonal, correlations above it.")
+    if spec.terms:
+        whole = " + ".join(term.label for term in {t.label: t for t in spec.all_terms}.values())
+        known = any(term.cov_name is not None for term in spec.terms)
+        as_if = ", known covariances as if their diagonal were 1 (heritabilities(scale='pve') takes it as it is)"
+        out.append(f"share: of the variance of the trait, {whole}{as_if if known else ''}.")
+    if len(fit.traits) > 1 and not matrices:
+        out.append("Covariances and correlations of the traits: correlations(), trait_cov(), eigen(), varcomp.")
+    elif len(fit.traits) > 1:
+        phenotypic = " phenotypic: of a record, everything together." if spec.terms else ""
+        out.append(f"Errors of covariances: varcomp. Profile intervals: correlations(interval='profile').{phenotypic}")
+    return out
+
+
 def _errors(fit: PointResults, interval: str, information: str | None) -> list[str]:
     cov = fit.covariance(information)
     if cov.problem and fit.estimate.loglik is not None:
@@ -45,8 +81,11 @@ def _errors(fit: PointResults, interval: str, information: str | None) -> list[s
         "percentile": "percentiles of the draws for variances",
     }
     how = [names[interval]] if "variance" in kinds else []
-    how += ["Wald for covariances"] if "covariance" in kinds else []
-    how += ["Fisher's z for correlations"] if "correlation" in kinds else []
+    if fit.spec.traits is None:
+        how += ["Wald for covariances"] if "covariance" in kinds else []
+        how += ["Fisher's z for correlations"] if "correlation" in kinds else []
+    else:
+        how = [names[interval], "Fisher's z for correlations"]
     if interval == "boot":
         how = ["percentiles of 1,000 parametric bootstrap refits (seed 0)"]
     if interval == "profile":
@@ -134,7 +173,39 @@ def _edges(fit: PointResults) -> list[str]:
         )
     if len(at_zero) > len(zero):
         out.append("boundary: the residual variance is exactly zero: the random terms leave nothing to it.")
-    dead = {(p.group, p.effect) for p in at_zero}
+    return [*out, *(_ranks(fit) if spec.traits is not None else _correlations(fit)), *_held(fit)]
+
+
+def _ranks(fit: PointResults) -> list[str]:
+    """Terms of several traits with a singular covariance among the effects that vary."""
+    out, e = [], fit.estimate
+    for term, of, Sigma in zip(fit.spec.all_terms, par_slices(fit.spec), fit.spec.sigmas(e.theta), strict=True):
+        some = np.flatnonzero(np.diagonal(Sigma) > 0)
+        free = e.at_bound[of] & ~e.fixed[of]
+        if len(some) < 2 or not free.any() or getattr(term.structure, "degenerate", False):
+            continue
+        d = np.sqrt(np.diagonal(Sigma)[some])
+        rank = int((small_eigh(Sigma[np.ix_(some, some)] / d[:, None] / d)[0] > 1e-7).sum())
+        if rank == len(some):
+            continue
+        names = f"{term.effects[some[0]]} and {term.effects[some[1]]}"
+        what = f"the correlation of {names} in {term.label} is {'1' if Sigma[some[0], some[1]] > 0 else '-1'}"
+        if len(some) > 2:
+            what = f"the covariance of {term.label} is singular, of rank {rank} with {len(some)} effects"
+        out.append(
+            f"boundary: {what}. Standard errors are those along this edge; rr({rank}) says it with fewer numbers."
+        )
+    return out
+
+
+def _correlations(fit: PointResults) -> list[str]:
+    """Correlations at the edge of their range."""
+    e, rows, out = fit.estimate, parameters(fit.spec), []
+    dead = {
+        (p.group, p.effect)
+        for p, at, v in zip(rows, e.at_bound, e.par, strict=True)
+        if at and p.kind == "variance" and v == 0
+    }
     inside = [
         f"{p.effect} and {p.effect2} in {p.group}"
         for p, at in zip(rows, e.at_bound, strict=True)
@@ -145,6 +216,12 @@ def _edges(fit: PointResults) -> list[str]:
             f"boundary: the correlation of {', of '.join(inside)} is at the edge of its range, so the fit is singular: "
             "the data support fewer random effects."
         )
+    return out
+
+
+def _held(fit: PointResults) -> list[str]:
+    """Parameters that were given."""
+    rows, e, out = parameters(fit.spec), fit.estimate, []
     held = [p.name for p, fixed in zip(rows, e.fixed, strict=True) if fixed]
     if held:
         out.append(f"fixed: {', '.join(held)} {'was' if len(held) == 1 else 'were'} given, not estimated.")

@@ -74,7 +74,7 @@ def _numbered(lines: tuple[str, ...]) -> list[str]:
 def text(content: SummaryTable) -> str:
     """The whole summary as plain text."""
     grids = [_aligned(grid) for grid in content.grids]
-    width = min(LIMIT, max([WIDTH, *(_natural(grid) for grid in grids)]))
+    width = min(LIMIT, max([WIDTH, *(natural(grid) for grid in grids)]))
     double, single = "=" * width, "-" * width
     lines = [double, *(line.center(width).rstrip() for line in textwrap.wrap(content.title, width)), double]
     if content.banner:
@@ -138,14 +138,15 @@ def _widths(grid: Grid) -> list[int]:
     ]
 
 
-def _natural(grid: Grid) -> int:
+def natural(grid: Grid) -> int:
+    """Width of a grid as text."""
     return sum(_widths(grid)) + 2 * (len(grid.columns) - 1)
 
 
 def _grid_lines(grid: Grid, width: int) -> list[str]:
     """Rows of a grid spread over `width`: stubs to the left, numbers to the right, names shortened if they must."""
     widths = _widths(grid)
-    excess = _natural(grid) - width
+    excess = natural(grid) - width
     while excess > 0:
         longest = max(range(grid.stubs), key=lambda c: widths[c])
         if widths[longest] <= 8:

@@ -132,7 +132,7 @@ def fixed_grid(fit: PointResults, df: str, level: float) -> Grid:
         coef, err, lower, upper = fixed_row(beta[j], se[j], low[j], high[j])
         freedom = [] if normal else [f"{nu[j]:.2f}" if nu[j] < 1e6 else "inf"]
         rows.append((name, coef, err, *freedom, t_value(t[j]), p_value(p[j]), lower, upper))
-    return Grid((*columns, *_interval_names(level)), tuple(rows), 1)
+    return Grid((*columns, *interval_names(level)), tuple(rows), 1)
 
 
 def variance_grid(fit: PointResults, level: float, interval: str, information: str | None) -> Grid:
@@ -151,7 +151,7 @@ def variance_grid(fit: PointResults, level: float, interval: str, information: s
         limits = [significant(r["lower"]), significant(r["upper"])]
         part = "" if p.kind != "variance" and r["share"] == 0 else percent(r["share"])
         body.append((*stub, value, _se_cell(fit, j, r["se"]), significant(r["sd"]), *limits, part))
-    numbers = ("variance", "std err", "sd | corr" if mixed else "sd", *_interval_names(level), "share")
+    numbers = ("variance", "std err", "sd | corr" if mixed else "sd", *interval_names(level), "share")
     return Grid(("Variances", *([""] if effects else []), *numbers), tuple(body), 2 if effects else 1)
 
 
@@ -176,6 +176,7 @@ def _effect(p: Parameter) -> str:
     return f"corr. {p.effect2}" if p.effect == "any" else f"corr. {p.effect}, {p.effect2}"
 
 
-def _interval_names(level: float) -> tuple[str, str]:
+def interval_names(level: float) -> tuple[str, str]:
+    """Heads of the limits: the probabilities below them."""
     tail = (1 - level) / 2
     return f"[{np.round(tail, 6):g}", f"{np.round(1 - tail, 6):g}]"
