@@ -49,8 +49,9 @@ def parse(source: str, structures: Collection[str] = STRUCTURES) -> Formula:
 def expand_dot(formula: Formula, columns: Iterable[str]) -> Formula:
     """The formula with ``.`` replaced by all columns that have no other role in it.
 
-    Left out are the columns of the response, of offsets, of grouping factors, and of ``common()`` and ``at()``.  (R leaves out those of the
-    response; a grouping factor as a fixed effect as well would explain its random effect away.)
+    Left out are the columns of the response, of offsets, of grouping factors, and of ``common()`` and ``at()``.
+    (R leaves out those of the response; a grouping factor as a fixed effect as well would explain its random effect
+    away.)
 
     Parameters
     ----------

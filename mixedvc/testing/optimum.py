@@ -137,7 +137,10 @@ def _moved(spec: ModelSpec, term: Term, par: Float, size: float, rng: np.random.
     span = np.where(np.isfinite(upper - lower), 1.0, np.resize(unit, len(par)))
     moved = np.clip(par + size * span * rng.standard_normal(len(par)), lower, upper)
     moved = np.where(par <= lower, par + np.abs(moved - par), moved)
-    if not term.structure.linear and (par[:-1] == 0).any():  # the correlation of an effect without variance is free
+    bounded = np.isfinite(upper[-1] - lower[-1])
+    if (
+        not term.structure.linear and bounded and (par[:-1] == 0).any()
+    ):  # the correlation of an effect without variance is free
         moved[-1] = rng.uniform(lower[-1], upper[-1])
     return np.clip(moved, lower, upper)
 

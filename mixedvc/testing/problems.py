@@ -368,6 +368,53 @@ def two_traits() -> Problem:
     return Problem("two_traits", formula, data, {"A": simulate._labelled(A, lines)}, "w")
 
 
+def _traits(seed: int, who: Any, slope: float = 0.0, traits: int = 2, missing: int = 0) -> pd.DataFrame:
+    """Traits of units 0…q−1 in records `who`: correlated effects of the units and errors; some records miss a cell."""
+    rng = np.random.default_rng(seed)
+    n, unit = len(who), np.asarray(who)
+    root = np.linalg.cholesky(0.4 + 0.6 * np.eye(traits))
+    u, b = rng.standard_normal((2, unit.max() + 1, traits)) @ root.T
+    x, z = rng.standard_normal((2, n))
+    Y = 1 + u[unit] + slope * x[:, None] * b[unit] + 0.3 * z[:, None] + 0.8 * rng.standard_normal((n, traits)) @ root
+    Y[rng.permutation(n)[:missing], rng.integers(0, traits, missing)] = np.nan
+    columns = {f"y{a + 1}": Y[:, a] for a in range(traits)}
+    return simulate._frame({**columns, "x": x, "z": z, "g": [f"g{i}" for i in unit], "w": rng.uniform(0.5, 2.0, n)})
+
+
+@_problem
+def traits_missing() -> Problem:
+    """Three traits of relatives, not all with records, in plots; cells missing, effects shared and of one trait."""
+    data = _traits(48, np.append(np.arange(11), np.arange(2, 10)), traits=3, missing=8)
+    data = data.assign(plot=[f"p{i % 4}" for i in range(len(data))])
+    people: Any = [f"g{i}" for i in range(14)]
+    A = sp.block_diag([simulate.family_kinship(3), simulate.family_kinship(3), simulate.family_kinship(2)])
+    cov = {"A": simulate._labelled(np.asarray(A.toarray()), people)}
+    formula = "cbind(y1, y2, y3) ~ 1 + common(z) + at(y2, x) + (1 | gr(g, cov=A)) + diag(1 | plot)"
+    return Problem("traits_missing", formula, data, cov)
+
+
+@_problem
+def traits_slopes() -> Problem:
+    """A random intercept and slope of each group and trait, all correlated, some cells missing, weights."""
+    data = _traits(38, np.repeat(np.arange(8), 4), slope=0.7, missing=7)
+    return Problem("traits_slopes", "cbind(y1, y2) ~ x + (1 + x | g)", data, {}, "w")
+
+
+@_problem
+def traits_independent_parts() -> Problem:
+    """Slopes that do not covary with intercepts, an offset for all traits, errors that do not covary."""
+    data = _traits(39, np.repeat(np.arange(7), 4), slope=0.7, missing=5)
+    formula = "cbind(y1, y2) ~ 1 + (1 + x || g)"
+    return Problem("traits_independent_parts", formula, data, {}, offset="z", residual="diag")
+
+
+@_problem
+def traits_factor() -> Problem:
+    """One factor behind three traits of the groups."""
+    data = _traits(40, np.repeat(np.arange(9), 3), traits=3, missing=4)
+    return Problem("traits_factor", "cbind(y1, y2, y3) ~ z + fa(1 | g, 1)", data, {})
+
+
 def problems() -> list[Problem]:
     """All problems, made."""
     return [problem(name) for name in names()]

@@ -94,7 +94,8 @@ def test_the_estimate_satisfies_the_conditions_of_a_minimum_over_the_cone(name):
         if term.structure.name == "us":
             assert np.linalg.eigvalsh(Sigma)[0] >= -1e-12 * np.abs(Sigma).max()
             assert np.linalg.eigvalsh(scaled)[-1] < 1e-6, f"{name}: {term.name} could grow"
-            assert np.abs(np.sum(scaled * Sigma)) < 1e-6 * max(np.abs(Sigma).max(), 1e-3)
+            in_units = Sigma * np.outer(size, size) ** 0.5 / size.max()
+            assert np.abs(np.sum(scaled * in_units)) < 1e-6 * max(np.abs(in_units).max(), 1e-3)
         elif term.structure.name == "diag":
             slope, variances = np.diag(scaled), np.diag(Sigma)
             assert (variances >= 0).all()
