@@ -20,7 +20,7 @@ def explain(spec: ModelSpec) -> str:
 
 
 def _response(spec: ModelSpec) -> list[str]:
-    what = "Response:" if spec.t == 1 else f"Responses ({spec.t}):"
+    what = "Response:" if spec.traits is None else f"Responses ({spec.traits.t}):"
     lines = [f"{what} {_some(spec.y_names)}"]
     if spec.offset is not None:
         parts = [f"offset({text})" for text in spec.source.parsed.offsets]

@@ -138,7 +138,7 @@ def _directions(residual: Term) -> list[Float | None]:
 
 def _moved(residual: Term, directions: list[Float | None], v: Float) -> list[Float]:
     """Z (D ⊗ I) Zᵀ v (n, c) of each direction D of the residual's Σ."""
-    collected = np.empty((0, 1, 0)) if directions == [None] else residual.collect(v)
+    collected = np.empty((0, 1, 0)) if directions[0] is None else residual.collect(v)
     out = []
     for D in directions:
         if D is None:

@@ -142,8 +142,8 @@ class ModelSpec:
 
     Attributes
     ----------
-    y : (n,) or (n, t)
-        Response(s) as given (offset not subtracted).
+    y : (n,)
+        Response as given (offset not subtracted); of several, the cells that were observed, record by record.
     X : (n, p)
         Fixed-effect columns of full rank.
     terms : tuple of Term
@@ -153,7 +153,7 @@ class ModelSpec:
         ``residual=`` says so, levels = groups of rows that depend on each other, effects = the cells of a group.
     x_names, y_names : tuple of str
     row_labels : (n,) object
-        Index of the data frame, of the rows kept.
+        Index of the data frame, of the rows kept; of cells, with the response: ``"12, y1"``.
     weights, offset : (n,) or None
     aliased : tuple of str
         Fixed-effect columns dropped as linear combinations of earlier ones.
@@ -209,17 +209,10 @@ class ModelSpec:
         """Fixed effects estimated."""
         return self.X.shape[1]
 
-    @property
-    def t(self) -> int:
-        """Responses."""
-        return 1 if self.y.ndim == 1 else self.y.shape[1]
-
     @cached_property
     def response(self) -> Float:
         """y minus the offset: what the linear model is for."""
-        if self.offset is None:
-            return self.y
-        return self.y - (self.offset if self.y.ndim == 1 else self.offset[:, None])
+        return self.y if self.offset is None else self.y - self.offset
 
     @cached_property
     def index(self) -> tuple[ParameterIndex, ...]:

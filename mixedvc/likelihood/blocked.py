@@ -59,7 +59,7 @@ class _Grouped:
     name = "grouped"
 
     def cost(self, spec: ModelSpec) -> Cost | None:
-        if spec.t != 1 or not spec.terms or spec.residual.k != 1:
+        if not spec.terms or spec.residual.k != 1:
             return None
         if any(term.covariance.kind != "identity" for term in spec.terms):
             return None

@@ -279,8 +279,6 @@ class _Blocks:
     name = "blocks"
 
     def cost(self, spec: ModelSpec) -> Cost | None:
-        if spec.t != 1:
-            return None
         label = spec.families
         sizes = np.bincount(label)
         if len(sizes) < 2:

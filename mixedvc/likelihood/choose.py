@@ -80,11 +80,5 @@ def choose(
         if cost is None:
             raise MixedVCError(f"the {name!r} likelihood does not apply to this model")
         return kind(spec, reml=reml), cost.reason
-    choices = rank_choices(spec, purpose)
-    if not choices:
-        raise MixedVCError(
-            f"no likelihood evaluates {spec.t} responses together yet: fit one response at a time "
-            f"({', '.join(spec.y_names[:5])})"
-        )
-    best = choices[0]
+    best = rank_choices(spec, purpose)[0]  # dense applies to every model
     return likelihoods.get(best.name)(spec, reml=reml), best.reason

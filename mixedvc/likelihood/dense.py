@@ -341,13 +341,11 @@ def _dot(A: Float, B: Float) -> float:
 
 
 class _Dense:
-    """Registered kind: applies to every single-response specification."""
+    """Registered kind: applies to every specification."""
 
     name = "dense"
 
     def cost(self, spec: ModelSpec) -> Cost | None:
-        if spec.t != 1:
-            return None
         n = spec.n
         kernels = sum(1 + (term.k > 1) for term in spec.terms)
         return cost_of(

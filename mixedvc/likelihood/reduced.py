@@ -143,7 +143,7 @@ class _Reduced:
 
     def cost(self, spec: ModelSpec) -> Cost | None:
         r = compressed_size(spec)
-        if spec.t != 1 or spec.residual.k != 1 or r >= spec.n or not spec.terms:
+        if spec.residual.k != 1 or r >= spec.n or not spec.terms:
             return None
         vectors = max((term.k for term in spec.terms), default=1)
         return cost_of(

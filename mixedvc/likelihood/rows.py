@@ -130,19 +130,13 @@ class RowFrame:
 
 
 def working_rows(spec: ModelSpec) -> Rows:
-    """Working rows of a single-response specification."""
-    if spec.t != 1:
-        raise MixedVCError(
-            f"this likelihood is for one response, the specification has {spec.t} ({', '.join(spec.y_names[:3])} …): "
-            "fit each response by itself"
-        )
+    """Working rows of a specification."""
     scale = row_scale(spec)
     if spec.p:
         Q, R = _orthonormal_columns(spec, spec.X * scale[:, None])
     else:
         Q, R = np.empty((spec.n, 0)), np.empty((0, 0))
-    y = spec.response if spec.y.ndim == 1 else spec.response[:, 0]
-    remainder, ols = remainder_of(Q, y * scale)
+    remainder, ols = remainder_of(Q, spec.response * scale)
     return Rows(spec, scale, Q, R, remainder, ols)
 
 

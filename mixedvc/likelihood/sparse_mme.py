@@ -253,7 +253,7 @@ class _Sparse:
     name = "sparse"
 
     def cost(self, spec: ModelSpec) -> Cost | None:
-        if spec.t != 1 or not spec.terms:
+        if not spec.terms:
             return None
         if pattern_of(spec.residual.structure) is not None or not has_records(spec.residual):
             return None

@@ -141,7 +141,7 @@ class SpectralLikelihood:
 
 
 def _applies(spec: ModelSpec) -> bool:
-    return spec.t == 1 and len(spec.terms) == 1 and spec.terms[0].k == 1 and spec.residual.k == 1
+    return len(spec.terms) == 1 and spec.terms[0].k == 1 and spec.residual.k == 1
 
 
 class _Spectral:

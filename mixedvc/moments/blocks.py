@@ -110,8 +110,6 @@ class _Blocks:
     random = False
 
     def cost(self, spec: ModelSpec) -> Cost | None:
-        if spec.t != 1:
-            return None
         sizes = np.bincount(spec.families)
         if len(sizes) < 2:
             return None

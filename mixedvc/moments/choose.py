@@ -64,13 +64,7 @@ def choose_moments(
             raise MixedVCError(f"the {name!r} kind of second moments does not apply to this model")
         best = Choice(name, cost.reason, cost)
     else:
-        choices = rank_moments(spec, random=trace == "hutchinson", covariance=covariance)
-        if not choices:
-            raise MixedVCError(
-                f"no second moments are computed of {spec.t} responses together: fit one response at a time "
-                f"({', '.join(spec.y_names[:5])})"
-            )
-        best = choices[0]
+        best = rank_moments(spec, random=trace == "hutchinson", covariance=covariance)[0]
     moments: Moments = moment_kinds.get(best.name)(spec, probes=probes, rng=rng)
     moments.reason = best.reason
     return moments

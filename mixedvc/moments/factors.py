@@ -62,14 +62,12 @@ class FactorMoments(OperatorMoments):
 
 
 class _Factors:
-    """Registered kind: applies to every single-response specification unless a kernel of n×n would be computed."""
+    """Registered kind: applies to every specification unless a kernel of n×n would be computed."""
 
     name = "factors"
     random = False
 
     def cost(self, spec: ModelSpec) -> Cost | None:
-        if spec.t != 1:
-            return None
         if spec.correlated_residual or any(_would_fill(term, spec.n) for term in spec.terms):
             return None
         width = [entries_per_level(term) for term in spec.terms]

@@ -76,14 +76,12 @@ class ProbeMoments(OperatorMoments):
 
 
 class _Probes:
-    """Registered kind: applies to every single-response specification."""
+    """Registered kind: applies to every specification."""
 
     name = "hutchinson"
     random = True
 
     def cost(self, spec: ModelSpec) -> Cost | None:
-        if spec.t != 1:
-            return None
         n, m = float(spec.n), len(spec.index)
         return cost_of(
             setup=1e2 * n * n * m,

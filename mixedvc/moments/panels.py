@@ -109,14 +109,12 @@ def corner_products(corners: list[Float]) -> Float:
 
 
 class _Panels:
-    """Registered kind: applies to every single-response specification."""
+    """Registered kind: applies to every specification."""
 
     name = "panels"
     random = False
 
     def cost(self, spec: ModelSpec) -> Cost | None:
-        if spec.t != 1:
-            return None
         n, m = float(spec.n), len(spec.index)
         return cost_of(
             setup=n * n * (0.4 * m * (spec.p + 1) + m * m + sum(map(entry_work, spec.terms))),

@@ -1,12 +1,10 @@
 """Which kind of second moments is chosen, and that its reason is told."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from mixedvc.errors import MixedVCError, OptionError
-from mixedvc.moments import choose_moments, moment_kinds, rank_moments
+from mixedvc.moments import choose_moments, rank_moments
 from mixedvc.testing import assemble, kernels, problems
 
 
@@ -62,11 +60,3 @@ def test_only_exact_or_randomised_traces_exist():
     with pytest.raises(OptionError, match='trace must be "exact" or "hutchinson", not \'random\''):
         choose_moments(problems.bound("one_way"), trace="random")
     assert choose_moments(problems.bound("one_way"), trace="hutchinson").name == "hutchinson"
-
-
-def test_several_responses_together_are_refused():
-    one = problems.bound("one_way")
-    spec = replace(one, y=np.column_stack([one.y, one.y]), y_names=("a", "b"))
-    assert all(moment_kinds.get(name).cost(spec) is None for name in moment_kinds)
-    with pytest.raises(MixedVCError, match=r"2 responses together: fit one response at a time \(a, b\)"):
-        choose_moments(spec)
