@@ -37,7 +37,8 @@ class Nesting:
     theta : (m1,) or None
         The larger model's θ at the smaller one's estimate.
     edges : tuple of (k, r) or None
-        For every term of the larger model, the directions in which its Σ is zero whatever the smaller model's are.
+        For every term of the larger model, the directions in which its Σ is zero under the smaller one: whatever its
+        parameters are, or (reduced rank) at its estimate.
     cone : Cone or None
         The edge on which the hypothesis lies, without its metric; None where the large-sample law is not known.
     """
@@ -102,8 +103,9 @@ def nest(small: ModelSpec, small_fit: PointEstimate, large: ModelSpec, large_fit
             return Nesting(f"the smaller model allows covariances that the larger does not: {bad}")
     df = large.p - small.p + int((~large_fit.fixed).sum()) - int((~small_fit.fixed).sum())
     members = [large.sigmas(image) for image in found.T]
-    edges = tuple(_null(np.sum([member[i] for member in members], axis=0)) for i in range(len(large.all_terms)))
     own = images_of(small, large, np.asarray(small_fit.theta)[:, None])[0][:, 0]
+    at = large.sigmas(own)
+    edges = tuple(_edge([member[i] for member in members], at[i]) for i in range(len(large.all_terms)))
     return Nesting("", df, own, edges, _cone(large, edges, df))
 
 
@@ -165,6 +167,18 @@ def _in_structure(term: Term, Sigma: Float) -> bool:
         return True
     again = term.structure.build(term.structure.start(Sigma))
     return bool(np.allclose(again, Sigma, rtol=1e-4, atol=1e-4 * np.abs(Sigma).max()))
+
+
+def _edge(members: list[Float], estimate: Float) -> Float:
+    """(k, r) directions in which Σ is zero in every member; of members of reduced rank, in the one at the estimate.
+
+    Where all members have rank k − r without a null space in common, they are the matrices of this rank: near one of
+    them only its own null block is bounded, by the cone of matrices r×r.
+    """
+    common, each = _null(np.sum(members, axis=0)), min(_null(member).shape[1] for member in members)
+    if each <= common.shape[1]:
+        return common
+    return la.small_eigh(estimate)[1][:, :each]
 
 
 def _null(Sigma: Float) -> Float:

@@ -108,6 +108,11 @@ def fitted(arguments: Mapping[str, Any], call: Call) -> LmerMod:
     if arguments["na_action"] not in MISSING:
         raise OptionError(f"na_action={arguments['na_action']!r} is not one of {', '.join(map(repr, MISSING))}")
     read = formulas.read(arguments["formula"], tuple(_known(arguments["relmat"], arguments["pedigree"])))
+    if len(parse(read.core).response) > 1:
+        raise OptionError(
+            f"lmer() takes one response, and {arguments['formula']!r} has {len(parse(read.core).response)}: "
+            "mixedvc.fit() takes several"
+        )
     if not parse(read.core).bars:
         raise OptionError(f"no random term is in {arguments['formula']!r}: lmer() needs one, e.g. (1 | g)")
     return LmerMod(fit_core(arguments, read.core), read, call)

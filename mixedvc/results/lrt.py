@@ -96,6 +96,8 @@ def _shown(p: float) -> str:
 def about(fit: PointResults) -> str:
     """A model's formula, or its terms."""
     source = getattr(fit.spec.source, "formula", None)
+    if source and fit.spec.traits is not None and fit.spec.source.request.residual is not None:
+        return f"{source}, residual {fit.spec.source.request.residual}"
     return str(source) if source else " + ".join([*fit.spec.x_names, *(t.text for t in fit.spec.terms)])
 
 

@@ -149,6 +149,8 @@ def _weights(spec: ModelSpec, term: Term, given: Mapping[str, float]) -> Float:
         if name not in place:
             near = nearest(str(name), place)
             hint = near if near.startswith("; did") else f"; there are {listed(place)}"
+            if name in spec.traits.names:
+                hint = ": its effects are in another term; write a term with all traits, as (1 | g), to index them"
             raise OptionError(f"weights= names {name!r}, which is no trait or effect of {term.text}{hint}")
         try:
             w[place[name]] += float(value)
