@@ -22,7 +22,7 @@ from ..linalg import dense as la
 from ..progress import Progress
 from .base import PointEstimate
 from .charts import Chart, FaceChart, FixedChart, face_at
-from .faces import can_turn, turned
+from .faces import can_turn, has_bound, turned
 from .newton import Ascent, Point, estimate_from
 from .quadratic import box_step
 from .setup import begin, check_options, check_restricted
@@ -152,10 +152,28 @@ class Climb:
         """One update, and a turn of the terms that are singular; never lower than `at` by more than rounding."""
         after = self._if_higher(at, self._next(at))
         if any(can_turn(chart) for chart in after.charts):
+            if not has_bound(self.ascent.spec, after.theta):
+                return self._scored(after)
             whole = self._whole(after)
             new = turned(whole.spec, whole.units, whole.evaluation, whole.seen)
             after = self._if_higher(after, self._put(after.charts, new))
         return after
+
+    def _scored(self, at: Point) -> Point:
+        """A scoring step in the loadings of the singular terms, shortened until it rises.
+
+        Where the residual of several traits is singular the bound behind a turn does not exist.
+        """
+        gradient, H, _, q, low, high = self.ascent.problem(at)
+        turning = np.concatenate([np.full(len(chart.q), can_turn(chart)) for chart in at.charts])
+        direction = np.zeros(len(q))
+        inner = np.ix_(turning, turning)
+        direction[turning] = box_step(H[inner], gradient[turning], low[turning], high[turning])
+        for length in (1.0, 0.3, 0.1, 0.01):
+            after = self._if_higher(at, self.ascent.moved(at.charts, q + length * direction))
+            if after is not at:
+                return after
+        return at
 
     def _if_higher(self, at: Point, charts: list[Chart]) -> Point:
         return self._tried(charts, at.loglik - self.ascent.noise(at.loglik)) or at

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from .base import Estimator, PointEstimate
 from .each_share import Found, grid_of, search
 from .given import given_parameters
 from .he import HE
-from .moment_fit import _again, _sampling, exact_fit, fits_exactly, point_estimate, shown
+from .moment_fit import _sampling, exact_fit, fits_exactly, point_estimate, shown
 from .moment_options import wanted_se
 from .moment_solve import Problem
 from .rehe import REHE
@@ -101,7 +102,8 @@ class OneFit:
 class OneByOne:
     """Each response by the estimator's own iteration, on one likelihood and one set of moment equations."""
 
-    def __init__(self, estimator: Estimator, spec: ModelSpec, likelihood: Likelihood | None, count: int):
+    def __init__(self, estimator: Estimator, spec: ModelSpec, likelihood: Likelihood | None, count: int, seed: int):
+        self._seed = seed
         self._estimator, self._spec, self._likelihood = estimator, spec, likelihood
         self._moments = SharedMoments(estimator, spec, count) if _shares_moments(estimator) else None  # type: ignore[arg-type]
 
@@ -118,7 +120,7 @@ class OneByOne:
                     warnings.simplefilter("ignore", MixedVCWarning)  # what they say stands in the row
                     if prepared is None or self._moments is None:
                         needed = carrier if "likelihood" in self._estimator.needs else None
-                        estimate = self._estimator.fit(spec, rng=np.random.default_rng(0), likelihood=needed)
+                        estimate = self._estimator.fit(spec, rng=np.random.default_rng(self._seed), likelihood=needed)
                     else:
                         estimate = self._moments.fit(spec, prepared[:, b])
             except MixedVCError as error:
@@ -156,6 +158,7 @@ class SharedMoments:
         equations = self._moments.equations(self._variant)
         held = given_parameters(spec, o.fixed_varcomp, "fixed_varcomp")
         self._problem = Problem(spec, equations.S, equations.q, held)
+        self._problem.unconstrained()  # says if S does not tell the components apart
         m = len(spec.index)
         self._form = self._quadratic_form(m) if squared and count > m * (m + 1) // 2 else None
 
@@ -172,7 +175,7 @@ class SharedMoments:
             form[a, a], error = self._moments.covariance(self._variant, unit[a])
             if error is not None:
                 return None
-        for a, b in zip(*np.triu_indices(m, 1), strict=True):
+        for a, b in combinations(range(m), 2):
             both = self._moments.covariance(self._variant, unit[a] + unit[b])[0]
             form[a, b] = form[b, a] = 0.5 * (both - form[a, a] - form[b, b])
         return form
@@ -197,9 +200,10 @@ class SharedMoments:
         header: Any = shown(o, self)  # type: ignore[arg-type]
         if fits_exactly(self.rows.with_response(spec.y)):
             return exact_fit(spec, o.name, header)
-        free = _again(self._problem, False, q)
-        solution = _again(self._problem, True, q) if constrained else free
-        problem, rng = self._problem.with_q(q), np.random.default_rng(0)
+        problem = replace(self._problem.with_q(q), spec=spec)
+        free = problem.unconstrained()
+        solution = problem.constrained() if constrained else free
+        rng = np.random.default_rng(0)
         moments: Any = self
         found = _sampling(o, moments, self._variant, problem, free, solution, None, rng, None, None, constrained)
         return point_estimate(o.name, problem, solution, found[0], o.fixed, found[1], header, self.reason)

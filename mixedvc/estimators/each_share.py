@@ -145,12 +145,9 @@ def _secant(left: Float, right: Float, low: Float, high: Float, upper: Bool) -> 
 def _humps(profile: Profile, Y: Float, shares: Share, value: Float, slope: Float) -> Cells:
     """Maxima in cells whose ends do not tell of them, found by dividing the cells where a cubic has one."""
     inner = np.flatnonzero((shares.k[:-1] > 0.0) & (shares.k[1:] > 0.0))
-    x = np.log(shares.k) * np.where(shares.upper, -1.0, 1.0) if len(inner) else np.empty(0)
-    none = np.empty(0, dtype=np.intp)
-    if not len(inner):
-        return Cells(none, np.empty(0), np.empty(0), none.astype(bool), np.empty(0))
-    h_slope = slope * (shares.k * (1.0 - shares.k))[:, None]  # by log(h/(1 − h))
-    x = x + np.where(shares.upper, 1.0, -1.0) * np.log1p(-shares.k)
+    k = np.maximum(shares.k, 1e-300)
+    x = np.where(shares.upper, -1.0, 1.0) * (np.log(k) - np.log1p(-k))  # log(h/(1 − h))
+    h_slope = slope * (k * (1.0 - k))[:, None]
     width = np.diff(x)[inner, None]
     f0, f1 = value[inner], value[inner + 1]
     g0, g1 = h_slope[inner] * width, h_slope[inner + 1] * width
@@ -164,6 +161,7 @@ def _humps(profile: Profile, Y: Float, shares: Share, value: Float, slope: Float
     humped = hidden & (root > 0.0) & (s > 0.0) & (s < 1.0) & (top >= value.max(axis=0) - NEAR)
     which, who = np.nonzero(humped)
     if not len(who):
+        none = np.empty(0, dtype=np.intp)
         return Cells(none, np.empty(0), np.empty(0), none.astype(bool), np.empty(0))
     return _divided(profile, Y, shares, inner[which], who)
 

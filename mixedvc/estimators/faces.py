@@ -47,7 +47,7 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
     silent = noise <= 0.0
     precision = np.where(silent, 0.0, 1.0 / np.where(silent, 1.0, noise))
     correlated = spec.correlated_residual
-    if correlated and la.small_eigh(spec.sigmas(at.theta)[-1])[0][0] <= 0.0:
+    if not has_bound(spec, at.theta):
         return {}
     out: dict[int, Chart] = {}
     for one in seen:
@@ -59,6 +59,15 @@ def turned(spec: ModelSpec, units: Units, at: Evaluation, seen: Sequence[Seen]) 
             L = _root(one)
             out[one.term] = _step(one, L, _products(spec, units, at, one.term, L, precision), free)
     return out
+
+
+def has_bound(spec: ModelSpec, theta: Float) -> bool:
+    """Whether what the loadings of a term add in a row can be made up for by the residuals, whichever row."""
+    if not spec.correlated_residual:
+        return True
+    Sigma = spec.sigmas(theta)[-1]
+    d = np.sqrt(np.diagonal(Sigma))
+    return bool((d > 0.0).all()) and bool(la.small_eigh(Sigma / d[:, None] / d)[0][0] > 1e-10)
 
 
 def _root(one: Seen) -> Float:

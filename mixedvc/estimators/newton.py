@@ -116,7 +116,13 @@ class Ascent:
         return 0.5 * scaled * scaled / np.minimum(ranks, max(self.spec.n - self.spec.p, 1)) * np.isfinite(ranks)
 
     def _crawls(self) -> bool:
-        """Whether the last decrements, already small, shrank slowly: the observed information is to the point then."""
+        """Whether the last decrements, already small, shrank slowly: the observed information is to the point then.
+
+        A likelihood whose informations cost no more than an evaluation (`quick_information`) has it from the start of
+        the end.
+        """
+        if getattr(self.likelihood, "quick_information", False) and self.rows[-1].decrement < 0.5:
+            return True
         last = [row.decrement for row in self.rows[-3:]]
         return len(self.rows) >= self.patience and last[0] < 1e-2 and last[2] > 0.2 * last[1] > 0.04 * last[0]
 

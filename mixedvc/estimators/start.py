@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.spec import ModelSpec
+from ..design.spec import ModelSpec, Term
 from ..linalg import dense as la
 from ..linalg.columns import orthogonalising
+from .trait_units import TraitUnits, trait_units
 
 Float = NDArray[np.float64]
 FLOOR = 0.05  # of the response's variance: a moment estimate at or below zero starts here
@@ -22,7 +23,8 @@ class Units:
 
     T = D C, D = diag(1/size of each effect).  C is the identity but for unstructured terms, where it makes the effects
     orthogonal: the intercept and slope of a covariate far from zero (a year) have correlation −1 to six digits
-    whatever happens in the rows, and no eigenvalue of a merely rescaled Σ would tell that from a singular one.
+    whatever happens in the rows, and no eigenvalue of a merely rescaled Σ would tell that from a singular one.  It
+    makes the effects of several traits those of uncorrelated ones (`trait_units`).
 
     Attributes
     ----------
@@ -101,7 +103,8 @@ def units_of(spec: ModelSpec, variance: float, held: Collection[int] = ()) -> Un
     """
     sizes: list[Float] = []
     turns: list[Float | None] = []
-    expected = _row_variances(spec, variance)
+    traits = trait_units(spec)
+    expected = _row_variances(spec, variance) if traits is None else traits.rows / variance
     for i, term in enumerate(spec.all_terms):
         diagonal = term.covariance.diagonal(term.positions)[term.codes]
         squares = np.maximum(term.basis**2 * diagonal[:, None], 0.0)
@@ -112,9 +115,18 @@ def units_of(spec: ModelSpec, variance: float, held: Collection[int] = ()) -> Un
             size = np.full(term.k, np.sqrt(np.mean(size**2)))
         sizes.append(np.where(size > 0, size, 1.0))
         free = structure.name in ("us", "rr") and term.k > 1 and i not in held
-        turns.append(orthogonalising(term.basis, np.maximum(diagonal, 0.0)) if free else None)
+        turns.append(_turn(spec, term, np.maximum(diagonal, 0.0), traits) if free else None)
     factor = np.array([variance / (sizes[w.term][w.a] * sizes[w.term][w.b]) for w in spec.index])
     return Units(variance, tuple(sizes), tuple(turns), factor, _mixing(spec, turns))
+
+
+def _turn(spec: ModelSpec, term: Term, diagonal: Float, traits: TraitUnits | None) -> Float | None:
+    """C of a free term: effects orthogonal over the rows, and those of several traits of uncorrelated ones."""
+    over_rows = orthogonalising(term.basis, diagonal)
+    across = None if traits is None else traits.turn(spec, term)
+    if over_rows is None or across is None:
+        return across if over_rows is None else over_rows
+    return over_rows @ across
 
 
 def _mixing(spec: ModelSpec, turns: list[Float | None]) -> tuple[tuple[slice, Float], ...]:
@@ -152,10 +164,16 @@ def _relative(squares: Float, expected: Float) -> Float:
     return squares.sum(axis=0) / np.maximum(np.where(there, expected[:, None], 0.0).sum(axis=0), 1e-300)
 
 
+def _solved(S: Float, q: Float) -> Float:
+    """S⁻¹q of a positive semi-definite S, each equation in its own unit."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(S), 1e-300))
+    return la.lstsq(S * scale[:, None] * scale, q * scale) * scale
+
+
 def moment_start(spec: ModelSpec, moments: tuple[Float, Float], units: Units) -> list[Float]:
     """Scaled Σ of every term from S θ = q, each made positive definite with eigenvalues at least FLOOR."""
     S, q = moments
-    theta = la.lstsq(units.information(S), units.dual(q))
+    theta = _solved(units.information(S), units.dual(q))
     out = []
     for Sigma in spec.sigmas(theta):
         k = len(Sigma)

@@ -26,6 +26,7 @@ class CanonicalLikelihood:
     """t effects of one kernel and t residuals in every record (see `mixedvc.likelihood.base.Likelihood`)."""
 
     name = "canonical"
+    quick_information = True  # the observed one costs about as much as an evaluation
 
     def __init__(self, spec: ModelSpec, reml: bool, frame: CanonicalFrame):
         self.spec, self.reml, self._frame = spec, reml, frame
