@@ -12,7 +12,7 @@ from ..design.spec import ModelSpec, Term
 from ..errors import NotProvided, OptionError
 from ..estimators.base import PointEstimate
 from ..estimators.charts import numeric_curvature
-from ..likelihood.base import Evaluation, information_along
+from ..likelihood.base import Evaluation, information_along, likelihoods
 from ..linalg.columns import orthogonalising
 from ..linalg.dense import NotPositiveDefinite, inverse_psd, small_eigh, small_solve, svd
 from ..structures.base import Structure
@@ -21,6 +21,7 @@ from .parameters import jacobian, par_slices, theta_slices
 Float = NDArray[np.float64]
 KINDS = ("expected", "average", "observed")
 MOST_FLOPS = 2e12  # about a minute on one core
+MOST_SCORES = 5e11  # about half a minute of what sparse equations do
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,15 @@ class ParameterCovariance:
 
 
 def default_kind(spec: ModelSpec, likelihood: str) -> str:
-    """Expected where tr(T V_j T V_k) is affordable, else average (several large dense kernels; MATH 3)."""
+    """Expected where tr(T V_j T V_k) is affordable, else average.
+
+    It is not with several large dense kernels (MATH 3), nor where sparse equations, which take it from two scores a
+    parameter, are large and the parameters of several traits many.
+    """
+    if likelihood == "sparse":
+        cost = likelihoods.get("sparse").cost(spec)  # the plan it knows the price from is kept with the specification
+        dear = cost is not None and 2.0 * len(spec.index) * cost.each > MOST_SCORES
+        return "average" if dear else "expected"
     kernels = sum(where.term < len(spec.terms) for where in spec.index)
     costly = likelihood == "dense" and kernels > 1 and 2.0 * kernels * spec.n**3 > MOST_FLOPS
     return "average" if costly else "expected"

@@ -288,7 +288,7 @@ class _Blocks:
         distinct = len(np.unique(sizes))
         return cost_of(
             setup=20.0 * m * (s**2).sum(),
-            each=6.0 * (s**3).sum() + 6.0 * m * (s**2).sum() + 3e5 * distinct + 6e3 * len(sizes),
+            each=6.0 * (s**3).sum() + 40.0 * m * (s**2).sum() + 3e5 * distinct + 6e3 * len(sizes),
             memory=8.0 * (m + 4) * (s**2).sum(),
             reason=f"{len(sizes):,} independent blocks of at most {sizes.max():,} rows",
         )

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..linalg.elimination import fill_reducing_order
 from ..linalg.sparse_cholesky import Analysis, analyse
 from .orthogonal_effects import OrthogonalEffects, orthogonal_effects
 from .row_pairs import RowPairs
@@ -205,7 +206,8 @@ def equations(rows: Rows, sources: list[Source]) -> Equations:
     size = int(starts[-1])
     high = np.concatenate([*(np.maximum(a, b).ravel() for a, b in wide), *(a for a, _, _ in fixed)])
     low = np.concatenate([*(np.minimum(a, b).ravel() for a, b in wide), *(b for _, b, _ in fixed)])
-    analysis = analyse(sp.coo_array((np.ones(len(high)), (high, low)), shape=(size, size)))
+    order = _level_order(patterns, sources, [term.k for term in terms])
+    analysis = analyse(sp.coo_array((np.ones(len(high)), (high, low)), shape=(size, size)), order)
     keys = analysis.cols * size + analysis.rows
     meetings = [
         Meeting(i, j, linear, np.searchsorted(keys, np.minimum(a, b) * size + np.maximum(a, b)))
@@ -218,6 +220,29 @@ def equations(rows: Rows, sources: list[Source]) -> Equations:
     pairs = pairs_of(residual, rows.basis(residual))
     touched = [_touched(basis, records) for basis in bases]
     return Equations(analysis, spreads, meetings, prior, logdet, records, pairs, touched, turned)
+
+
+def _level_order(patterns: list[tuple[int, int, Ints, Ints]], sources: list[Source], effects: list[int]) -> Ints | None:
+    """Order of elimination in which the effects of a level stay together, from the graph of levels; None for k = 1.
+
+    That graph is several times smaller than the one of effects, and leaves the same blocks to fill.
+    """
+    if max(effects) == 1:
+        return None
+    first = np.concatenate([[0], np.cumsum([s.size for s in sources])]).astype(np.intp)
+    start = np.concatenate([[0], np.cumsum([k * s.size for k, s in zip(effects, sources, strict=True)])]).astype(
+        np.intp
+    )
+    prior = [sp.coo_array(s.Q) for s in sources]
+    rows = [first[i] + l for i, _, l, _ in patterns] + [first[i] + Q.row for i, Q in enumerate(prior)]
+    cols = [first[j] + m for _, j, _, m in patterns] + [first[i] + Q.col for i, Q in enumerate(prior)]
+    one, two = np.concatenate(rows), np.concatenate(cols)
+    met = sp.coo_array((np.ones(2 * len(one)), (np.append(one, two), np.append(two, one))), shape=(int(first[-1]),) * 2)
+    order = fill_reducing_order(met)
+    term = np.searchsorted(first, order, side="right") - 1
+    k = np.array(effects, dtype=np.intp)[term]
+    begin = start[term] + (order - first[term]) * k
+    return np.repeat(begin - np.cumsum(k) + k, k) + np.arange(int(k.sum()))
 
 
 def _touched(basis: Float, records: Records) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..linalg import dense as la
 from ..linalg.dense import NotPositiveDefinite
+from ..linalg.elimination import Elimination
 from ..linalg.memory import require
 from ..structures.base import pattern_of
 from .base import likelihoods
@@ -269,7 +270,7 @@ class _Sparse:
         setup = _setup(spec)
         plan = setup.equations.analysis.plan
         require(
-            int(24 * plan.nnz + 16 * spec.n * (spec.p + 2) * len(spec.index)),
+            int(_memory(plan) + 8 * _columns(spec)),
             f"the sparse likelihood ({plan.nnz:,} entries in the factor of {setup.equations.size:,} effects)",
             "Fewer fixed effects or terms need less.",
         )
@@ -278,31 +279,46 @@ class _Sparse:
 
 def _price(spec: ModelSpec, effects: list[int], entries: float) -> Cost:
     """Price of sparse equations from their plan; a bound where they are small, or would leave a dense matrix."""
-    size, m = float(sum(effects)), len(spec.index)
+    size = float(sum(effects))
     others = size - max(effects)
     if size <= _SMALL or _fills(spec, effects):
         price, nnz = 10.0 * size + others**3, size + 0.5 * others**2
-        setup = 2e4 * (entries + spec.n * len(spec.terms))
+        setup, memory = 2e4 * (entries + spec.n * len(spec.terms)), 24.0 * nnz
         reason = f"sparse equations of {int(size):,} effects"
     else:
         plan = _setup(spec).equations.analysis.plan
         price, nnz, setup = plan.price, float(plan.nnz), 0.0  # the plan is made
+        memory = _memory(plan)
         reason = f"sparse equations: {int(size):,} effects, {plan.nnz:,} entries in their factor"
-    columns = float(spec.n) * (spec.p + 2) * m
+    columns = _columns(spec)
     return cost_of(
         setup=setup + 20.0 * nnz,
-        each=4e7 + 3.0 * price + 800.0 * nnz + 250.0 * columns,  # measured
-        memory=24.0 * nnz + 16.0 * columns,
+        each=4e7 + 3.0 * price + 800.0 * nnz + 1200.0 * columns,  # measured
+        memory=memory + 8.0 * columns,
         reason=reason,
     )
 
 
+def _columns(spec: ModelSpec) -> float:
+    """Numbers in the columns that are solved for: fixed effects, the response, working variates."""
+    return float(spec.n) * (spec.p + 1 + len(spec.index))
+
+
+def _memory(plan: Elimination) -> float:
+    """Bytes of a factor, the entries of its inverse, and the places of the products of thin columns."""
+    products = sum(0.5 * below.size * (below.shape[1] + 1) for below in plan.below)
+    return 24.0 * plan.nnz + 48.0 * products
+
+
 def _fills(spec: ModelSpec, effects: list[int]) -> bool:
-    """Whether eliminating the largest of several groupings leaves next to a dense matrix, by a count of rows."""
+    """Whether eliminating the largest of several groupings leaves next to a dense matrix, by a count of records."""
     if any(term.cov_name is not None for term in spec.terms):
         return False
     largest = int(np.argmax(effects))
-    met = np.bincount(spec.terms[largest].codes) * float(sum(t.k for t in spec.terms) - spec.terms[largest].k)
+    lead = spec.terms[largest]
+    step = int(spec.residual.codes.max()) + 1
+    records = np.unique(lead.codes * step + spec.residual.codes) // step  # once for every record of a level
+    met = np.bincount(records) * float(sum(t.k for t in spec.terms) - lead.k)
     others = float(sum(effects) - effects[largest])
     return others <= _SMALL or float(np.minimum(met, others) @ np.minimum(met, others)) > _FILLED * others**2
 

@@ -20,6 +20,7 @@ Float = NDArray[np.float64]
 Ints = NDArray[np.intp]
 EXACT = 400  # rows up to which V_j is multiplied out
 _PROBES = 24
+_CHUNK = 8_000_000  # numbers in one slab of columns
 
 
 def sparse_moments(frame: RowFrame, equations: Equations, independent: bool) -> tuple[Float, Float]:
@@ -39,9 +40,12 @@ def sparse_moments(frame: RowFrame, equations: Equations, independent: bool) -> 
         flat = apply(np.eye(rows.n)).reshape(m, -1)
         inner = flat @ flat.T
     else:
-        v = np.random.default_rng(11).choice([-1.0, 1.0], (rows.n, _PROBES))
-        flat = apply(v).reshape(m, -1)
-        inner = flat @ flat.T / _PROBES
+        probes = np.random.default_rng(11).choice([-1.0, 1.0], (rows.n, _PROBES))
+        inner = np.zeros((m, m))
+        step = max(1, _CHUNK // (rows.n * m))
+        for at in range(0, _PROBES, step):
+            flat = apply(probes[:, at : at + step]).reshape(m, -1)
+            inner += flat @ flat.T / _PROBES
     _with_residual(inner, frame, equations, independent)
     return moment_equations(frame, inner, apply)
 

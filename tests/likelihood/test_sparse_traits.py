@@ -9,7 +9,7 @@ import pytest
 
 import mixedvc as mv
 from mixedvc import structures
-from mixedvc.inference import blup
+from mixedvc.inference import blup, se
 from mixedvc.likelihood import choose, likelihoods, sparse_mme, sparse_moments
 from mixedvc.likelihood.sparse_residual import has_records, records_of
 from mixedvc.linalg.dense import NotPositiveDefinite
@@ -244,3 +244,10 @@ def test_animals_of_two_traits_are_fitted_sparsely_and_reach_the_dense_optimum(p
     spec = mv.model(formula, data, cov=cov)
     likelihood, reason = choose(spec)
     assert likelihood.name == "sparse" and "entries in their factor" in reason
+
+
+def test_standard_errors_of_many_parameters_are_those_of_the_average_information_where_scores_are_dear(monkeypatch):
+    spec = _spec("animal and herd")
+    assert se.default_kind(spec, "sparse") == "expected"
+    monkeypatch.setattr(se, "MOST_SCORES", 1e8)  # 18 scores of 4e7 and more
+    assert se.default_kind(spec, "sparse") == "average"
