@@ -34,6 +34,7 @@ from .kernels import (
 )
 from .moments import moment_equations
 from .panel import frames_of
+from .record_products import RecordProducts, record_products
 from .rows import RowFrame, working_rows
 from .turned import TurnedLikelihood, on_orthogonal_effects
 
@@ -49,9 +50,16 @@ class DenseState:
     `pool`, which go to the next state when this one is no longer referenced.
     """
 
-    def __init__(self, kernels: Sequence[Kernel], theta: Float, pool: Pool, extra: int = 0):
+    def __init__(
+        self,
+        kernels: Sequence[Kernel],
+        theta: Float,
+        pool: Pool,
+        extra: int = 0,
+        records: RecordProducts | None = None,
+    ):
         n = pool.n
-        self.kernels, self.theta, self.n, self.extra = kernels, theta, n, extra
+        self.kernels, self.theta, self.n, self.extra, self.records = kernels, theta, n, extra, records
         self._parts = _split(kernels, theta)
         self._loan = pool.lend(self)
         V = self._loan.take()
@@ -138,6 +146,8 @@ class DenseState:
         return found
 
     def _pairs(self) -> Float:
+        if self.records is not None:
+            return self._of_records.copy()
         m = len(self.theta)
         inner = self._traces.copy()
         inner[-1] -= self._extra(1)
@@ -160,11 +170,18 @@ class DenseState:
             _complete(I, free, self.theta, inner)
         return I
 
+    @cached_property
+    def _of_records(self) -> Float:
+        assert self.records is not None
+        return self.records.pair_traces(self.inverse)
+
     def inverse_entries(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> Float:
         return self.inverse[i, j]
 
     def pair_traces_along(self, D: Float) -> Float:
         """(r, r) tr(V⁻¹G_aV⁻¹G_b), G_a = Σ_j D_aj V_j: n³ for each direction, however many parameters there are."""
+        if self.records is not None:
+            return D @ self.pair_traces() @ D.T
         W, extra = self.inverse, self._extra(2) * np.outer(D[:, -1], D[:, -1])
         found = []
         for direction in D:
@@ -188,6 +205,8 @@ class DenseState:
         return where
 
     def cross_traces(self) -> Float:
+        if self.records is not None:
+            return self.records.cross_traces(self.inverse)
         owners, W = self._owners(), self.inverse
         m = len(owners)
         found = np.empty((m, m))
@@ -259,9 +278,16 @@ class DenseLikelihood:
     """V = Σ θ_j V_j as a dense n×n matrix (see `mixedvc.likelihood.base.Likelihood`)."""
 
     def __init__(
-        self, spec: ModelSpec, reml: bool, frame: Frame, kernels: Sequence[Kernel], name: str, dtype: type = np.float64
+        self,
+        spec: ModelSpec,
+        reml: bool,
+        frame: Frame,
+        kernels: Sequence[Kernel],
+        name: str,
+        dtype: type = np.float64,
+        records: RecordProducts | None = None,
     ):
-        self.spec, self.reml, self.name = spec, reml, name
+        self.spec, self.reml, self.name, self._records = spec, reml, name, records
         self._frame, self._kernels = frame, kernels
         self._pool = Pool(len(frame.y), dtype)
         self._last: GaussianEvaluation | None = None
@@ -271,7 +297,7 @@ class DenseLikelihood:
         if self._last is not None and np.array_equal(self._last.theta, theta):
             return self._last
         self._last = None  # its factors make room for the new ones
-        state = DenseState(self._kernels, theta, self._pool, self._frame.extra)
+        state = DenseState(self._kernels, theta, self._pool, self._frame.extra, self._records)
         self._last = GaussianEvaluation(self._frame, state, theta, self.reml)
         return self._last
 
@@ -283,21 +309,26 @@ class DenseLikelihood:
         return DenseLikelihood(self.spec, self.reml, self._frame, kernels, self.name, np.float32)
 
     def moments(self) -> tuple[Float, Float]:
-        return moment_equations(self._frame, _inner_products(self._kernels), self._apply)
+        records = self._records
+        inner = _inner_products(self._kernels) if records is None else records.inner()
+        return moment_equations(self._frame, inner, self._apply)
 
     def _apply(self, U: Float) -> Float:
         return np.concatenate([kernel.apply(U) for kernel in self._kernels])
 
     def with_response(self, y: Float) -> DenseLikelihood:
-        return DenseLikelihood(self.spec, self.reml, self._frame.with_response(y), self._kernels, self.name)
+        return self._on(self._frame.with_response(y))
 
     def with_responses(self, Y: Float) -> list[DenseLikelihood]:
         """`with_response` of every column of Y (n, B): coordinates are made together, one pool of arrays serves all."""
         frames = frames_of(self._frame, Y)
-        out = [DenseLikelihood(self.spec, self.reml, frame, self._kernels, self.name) for frame in frames]
+        out = [self._on(frame) for frame in frames]
         for one in out:
             one._pool = self._pool
         return out
+
+    def _on(self, frame: Frame) -> DenseLikelihood:
+        return DenseLikelihood(self.spec, self.reml, frame, self._kernels, self.name, records=self._records)
 
 
 def _inner_products(kernels: Sequence[Kernel]) -> Float:
@@ -369,7 +400,7 @@ class _Dense:
         rows = working_rows(spec)
         kernels: list[Kernel] = [row_kernel(term, rows.basis(term)) for term in spec.terms]
         kernels.append(residual_kernel(spec, rows.basis(spec.residual)))
-        return DenseLikelihood(spec, reml, RowFrame(rows), kernels, self.name)
+        return DenseLikelihood(spec, reml, RowFrame(rows), kernels, self.name, records=record_products(rows))
 
 
 likelihoods.register("dense")(_Dense())
