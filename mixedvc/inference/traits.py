@@ -71,6 +71,7 @@ class TraitMatrix:
         with np.errstate(invalid="ignore", divide="ignore"):
             d = np.sqrt(np.where(np.diagonal(C) > 0, np.diagonal(C), np.nan))
             R = C / d[:, None] / d
+        R = np.where(np.abs(np.abs(R) - 1.0) < 1e-12, np.sign(R), R)  # rounding of a singular Σ
         return np.where(np.abs(R) < 1 + 1e-6, np.clip(R, -1.0, 1.0), R)  # beyond: an unconstrained estimate
 
     def correlation_slope(self, theta: Float) -> Float:

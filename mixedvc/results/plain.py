@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import NotProvided
+from ..inference.traits import PHENOTYPIC, components, families_of
 from ..io.archive import versions
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
     Returns
     -------
     dict
-        Keys ``model``, ``fit``, ``fixed``, ``cov_fixed``, ``varcomp``, ``cov_varcomp``, ``random``, ``rows``,
-        ``sampling``, ``trace``, ``notes``, ``written_by``.  NaN and infinite numbers are None, and so is
-        what the method does not give.
+        Keys ``model``, ``fit``, ``fixed``, ``cov_fixed``, ``varcomp``, ``cov_varcomp``, ``traits`` (None for one
+        response), ``random``, ``rows``, ``sampling``, ``trace``, ``notes``, ``written_by``.  NaN and infinite numbers
+        are None, and so is what the method does not give.
     """
     spec, responds = fit.spec, fit.estimate.fixed_effects != "none"
     return {
@@ -48,12 +49,35 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
         "cov_fixed": _cov_fixed(fit, df) if responds else None,
         "varcomp": records(fit.variances(level=level, interval=interval)),
         "cov_varcomp": {"names": list(fit.cov_varcomp().index), "matrix": plain(fit.cov_varcomp().to_numpy())},
+        "traits": None if spec.traits is None else _traits(fit, level, interval),
         "random": {term.name: _random(fit, term.name) for term in spec.terms} if responds else None,
         "rows": _rows(fit) if responds else None,
         "sampling": _sampling(fit),
         "trace": [plain(asdict(row)) for row in fit.estimate.trace],
         "notes": [*spec.notes, *fit.estimate.notes],
         "written_by": versions(),
+    }
+
+
+def _traits(fit: Any, level: float, interval: str | None) -> dict[str, Any]:
+    """Covariances, correlations and shares of several traits; profile and bootstrap intervals where asked for."""
+    cells = fit.spec.traits
+    seen = np.bincount(cells.trait, minlength=cells.t)
+    kind = interval if interval in ("profile", "boot") else "delta"
+    names = [m.name for m in components(fit.spec)] + [PHENOTYPIC]
+    covariances = {}
+    for name in names:
+        matrix = fit.trait_cov(name)
+        entries = records(fit.trait_cov(name, se=True, level=level, interval=kind))
+        covariances[name] = {"traits": list(matrix.index), "matrix": plain(matrix.to_numpy()), "entries": entries}
+    share = kind if kind != "delta" else "logit"
+    return {
+        "names": list(cells.names),
+        "records": cells.n,
+        "missing": {name: int(cells.n - n) for name, n in zip(cells.names, seen.tolist(), strict=True)},
+        "covariances": covariances,
+        "correlations": records(fit.correlations(level=level, interval=kind)),
+        "heritabilities": {name: records(fit.heritabilities(name, level, share)) for name in families_of(fit.spec)},
     }
 
 

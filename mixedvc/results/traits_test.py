@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..errors import NotProvided, OptionError
 from ..inference.chibar import Cone
 from ..inference.trait_targets import correlation_target
 from ..inference.trait_tests import p_value, reference_law
@@ -89,13 +92,13 @@ def correlation_test(fit: TraitResults, matrix: TraitMatrix, trait1: str, trait2
     j, k = sorted((matrix.at(trait1), matrix.at(trait2)))
     cone = _checked(fit, matrix, j, k, rho)
     target = correlation_target(fit.spec, matrix, j, k)
-    point = fit.profiler.at(target, float(rho))
-    profiler = fit.profiler
-    top = profiler.machine(bool(fit.estimate.reml)).loglik
-    statistic = float(point.zeta**2)
-    statistic = 0.0 if statistic < _NOTHING else statistic
-    p, law = p_value(statistic, cone)
     estimate = float(matrix.correlations(fit.estimate.theta)[j, k])
+    statistic, converged, top = 0.0, True, fit.llf
+    if np.isfinite(estimate):  # else a variance is zero, which agrees with every correlation
+        point = fit.profiler.at(target, float(rho))
+        converged, top = point.stand.converged, fit.profiler.machine(bool(fit.estimate.reml)).loglik
+        statistic = float(point.zeta**2) if point.zeta**2 > _NOTHING else 0.0
+    p, law = p_value(statistic, cone)
     return TraitCorrelationTest(
         matrix.name,
         trait1,
@@ -107,13 +110,11 @@ def correlation_test(fit: TraitResults, matrix: TraitMatrix, trait1: str, trait2
         law,
         top,
         top - 0.5 * statistic,
-        _notes(fit, matrix, j, k, rho, cone, point.stand.converged),
+        _notes(fit, matrix, j, k, rho, cone, converged),
     )
 
 
 def _checked(fit: TraitResults, matrix: TraitMatrix, j: int, k: int, rho: float) -> Cone:
-    from ..errors import NotProvided, OptionError
-
     if j == k:
         raise OptionError(f"a trait's correlation with itself is 1: name two traits, not {matrix.traits[j]!r} twice")
     cone = reference_law(fit.spec, matrix, j, k, rho)

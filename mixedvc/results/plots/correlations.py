@@ -71,8 +71,8 @@ def _draw(ax: Axes, results: TraitResults, values: Any, errors: Any, clear: Any)
 
     t = len(values)
     scale = LinearSegmentedColormap.from_list("correlation", [ORANGE, "#ffffff", BLUE])
-    scale.set_bad("#efefef")
-    image = ax.imshow(values, cmap=scale, vmin=-1, vmax=1, aspect="equal")
+    ax.set_facecolor("#efefef")  # the diagonal, and what is not defined
+    image = ax.imshow(np.ma.masked_invalid(values), cmap=scale, vmin=-1, vmax=1, aspect="equal")
     bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03, ticks=[-1, -0.5, 0, 0.5, 1])
     bar.outline.set_visible(False)
     bar.set_label("Correlation")
