@@ -331,7 +331,8 @@ def test_a_selection_index_refuses_what_it_does_not_know(gaps, arguments, said):
 def test_a_refit_takes_a_frame_of_records_and_traits_and_is_the_fit_of_those_data(gaps):
     frame, A, fit, _ = gaps
     new = frame.copy()
-    new[["y1", "y2"]] = frame[["y1", "y2"]] * np.array([1.5, -1.0]) + frame[["x"]].to_numpy() / 3
+    o = frame[["o"]].to_numpy()
+    new[["y1", "y2"]] = (frame[["y1", "y2"]] - o) * np.array([1.5, -1.0]) + o + frame[["x"]].to_numpy() / 3
     again = fit.refit(new[["y2", "y1"]])  # by name
     fresh = mv.fit("cbind(y1, y2) ~ x + f + (1|id:A) + (1|batch) + offset(o)", new, cov={"A": A}, weights="w")
     assert_allclose(again.llf, fresh.llf, **OBJECTIVE)
