@@ -46,6 +46,10 @@ FORMULA is lme4's, in quotation marks, plus known covariances:
   y ~ x + (1 | a/b)             b within a
   y ~ x + (1 | id:A)            levels of id have the covariance A given by --cov A=FILE
   y ~ x + (1 | gr(id, cov=A))   the same, spelt out
+  cbind(y1, y2) ~ x + (1 | id:A)
+                                two responses: effects of x on each, covariances between them in every random term
+                                and in the residual; common(z) is one effect of z on both, at(y1, z) on y1 alone;
+                                diag(1 | g), fa(1 | g, 1) have fewer covariances. A cell may be missing.
 
 TABLE is a csv, tsv or parquet file (compressed or not; it is recognised by its content), or the name of a data set that
 comes with mixedvc (see 'mixedvc data'). The first line names the columns. 'NA' and empty cells are missing. Columns of
@@ -59,6 +63,7 @@ examples:
   mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv
   mixedvc fit "yield ~ block + (1 | line:G)" trial.csv --features G=markers.csv --feature-effects effects.csv
   mixedvc fit "y ~ x + (1 | g)" table.tsv --method ml --df normal --tidy fit.csv --ranef blups.csv
+  mixedvc fit "cbind(yield, height) ~ block + (1 | line:G)" trial.csv --cov G=kinship.csv.gz --residual diag
   mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv \\
       --fixed-varcomp animal=20 --fixed-varcomp residual=40
 

@@ -41,7 +41,8 @@ def model_arguments(parser: argparse.ArgumentParser) -> None:
         "--residual",
         metavar="STRUCTURE",
         help="of the residual: 'diag(0 + f | rows)' for a variance per level of f, 'ar1(1 | g)' or 'ar1(0 + time | g)' "
-        "for serial correlation, 'cs(1 | g)', 'us(0 + time | g)'",
+        "for serial correlation, 'cs(1 | g)', 'us(0 + time | g)'; among several responses 'us' (default), 'diag', 'cs' "
+        "or 'fa(1)'",
     )
     model.add_argument(
         "--missing",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..covariance.coerce import as_covariance
-from ..errors import DataError, DroppedRowsWarning, OptionError, warn
+from ..errors import BindError, DataError, DroppedRowsWarning, OptionError, warn
 from ..formula.parse import expand_dot, parse
 from ..formula.residual import AMONG_RESPONSES, EXAMPLES, ResidualFormula, TraitResidual, parse_residual, trait_residual
 from ..formula.resolve import resolve, settle
@@ -29,7 +29,7 @@ from .random import Grouping, column_reader
 from .rank import full_rank
 from .request import Request, per_row, read_responses
 from .residual import Cells, groups_of, make_residual
-from .rows import offsets, responses, weights
+from .rows import Responses, offsets, responses, weights
 from .source import Source
 from .spec import Dropped, ModelSpec, Term
 from .trait_columns import TraitCoders, code_traits
@@ -113,6 +113,11 @@ def bind(
     responses = _as_mapping(responses, "responses")
     structured = _residual_formula(residual)
     wanted = _columns_used(parsed, bars, names, responses, (weights, offset), structured)
+    if "trait" in wanted and "trait" not in names and len(parsed.response) > 1:
+        raise BindError(
+            "no column is called 'trait': every response has its own effects here, so trait:x is x; common(x) is one "
+            "effect for all responses, at(y1, x) one of y1 alone"
+        )
     frame = frame_of(data, wanted)
     request = Request(
         formula=formula,
@@ -180,12 +185,20 @@ class _Table:
     labels: NDArray[np.object_]  # of the rows kept
     rows: NDArray[np.intp]
     dropped: Dropped
-    y: Float
-    y_names: tuple[str, ...]
+    responses: Responses  # on all rows given
     values: Mapping[str, Value]  # on all rows given
     groups: tuple[Grouping, ...]  # on all rows given
     residual: ResidualFormula | TraitResidual | None = None
     blocks: Cells | None = None  # groups of the residual, on all rows given
+
+    @property
+    def y(self) -> Float:
+        """(n, t) of the rows kept."""
+        return self.responses.y[self.rows]
+
+    @property
+    def y_names(self) -> tuple[str, ...]:
+        return self.responses.names
 
 
 def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: tuple[str, ...]) -> ModelSpec:
@@ -204,11 +217,10 @@ def _bind(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], notes: t
         laid = _one_response(table, coder, values, drawn, parts, w, offset)
     else:
         residual = table.residual if isinstance(table.residual, TraitResidual) else None
-        Y = table.y[table.rows]
-        laid = lay_cells(Y, table.labels, fixed, values, drawn, parts, residual, w, offset)
+        laid = lay_cells(table.y, table.labels, fixed, values, drawn, parts, residual, w, offset)
     kept, aliased = full_rank(laid.X, laid.x_names, request.rank)
     laid = laid.with_columns(kept) if aliased else laid
-    check_model(laid, table.y_names, table.labels)
+    check_model(laid, drawn, table.y_names, table.labels)
     source = Source(
         request=request,
         binder=bind_request,
@@ -262,7 +274,7 @@ def _one_response(
         replace(term, name=part.name, structure=part.make(term.k)) for term, part in zip(drawn, parts, strict=True)
     )
     residual, cells = make_residual(given, table.values, table.blocks, table.rows, table.labels, w, X)
-    return Laid(table.y[table.rows, 0], X, coder.names, terms, residual, w, offset, table.labels, cells)
+    return Laid(table.y[:, 0], X, coder.names, terms, residual, w, offset, table.labels, cells)
 
 
 def _covariances(request: Request, bars: tuple[BarTerm, ...], groups: tuple[Grouping, ...]) -> dict[str, Any]:
@@ -285,7 +297,7 @@ def _table(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluat
     """Read every value, then find the complete rows."""
     frame = request.frame
     labels = row_labels(frame)
-    y, y_names = responses(parsed, request, evaluator)
+    y = responses(parsed, request, evaluator)
     if len(labels) < 2:
         raise DataError(f"the data have {len(labels)} row{'s' * (len(labels) != 1)}: a variance needs at least two")
     values = {f: evaluator.value(f) for f in dict.fromkeys(f for t in _all_terms(parsed, bars) for f in t.factors)}
@@ -293,7 +305,7 @@ def _table(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluat
     residual = _residual_formula(request.residual)
     blocks = None
     if isinstance(residual, ResidualFormula):
-        if len(y_names) > 1:
+        if len(y.names) > 1:
             what = "with several responses the residual is a covariance among those of a record"
             residual.fail(f"{what}: residual= is {AMONG_RESPONSES}")
         values |= {f: evaluator.value(f) for f in residual.factors if f not in values}
@@ -302,7 +314,9 @@ def _table(request: Request, parsed: Formula, bars: tuple[BarTerm, ...], evaluat
     rows, dropped = drop_missing(_cells(request, parsed, bars, evaluator, values, y, names), labels, request.missing)
     if len(rows) < 2:
         raise DataError(f"only {len(rows)} complete row is left of {len(labels)}: a variance needs at least two")
-    return _Table(labels[rows], rows, dropped, y, y_names, values, groups, residual, blocks)
+    if len(y.names) > 1:
+        y.check_cells(parsed, rows, labels)
+    return _Table(labels[rows], rows, dropped, y, values, groups, residual, blocks)
 
 
 def _residual_formula(text: Any) -> ResidualFormula | TraitResidual | None:
@@ -322,11 +336,11 @@ def _cells(
     bars: tuple[BarTerm, ...],
     evaluator: Evaluator,
     values: Mapping[str, Value],
-    y: Float,
+    y: Responses,
     more: tuple[str, ...] = (),
 ) -> dict[str, NDArray[np.bool_]]:
     """Missing cells by column; a factor is listed beside its columns only where it loses cells that they have."""
-    several = y.shape[1] > 1
+    several = len(y.names) > 1
     texts = [*(t for t in parsed.response if not several and t.strip("`") not in request.responses), *values]
     names = [name for text in texts for name in names_in(text)]
     names += [g for bar in bars for g in bar.group if g in request.frame.columns] + list(more)
@@ -336,13 +350,10 @@ def _cells(
             lost = (value.codes < 0) & ~np.logical_or.reduce([cells[name] for name in names_in(text)])
             if lost.any():
                 cells[text] = lost
-    if several:  # a record stays as long as it has one response
-        cells["all responses"] = np.asarray(np.isnan(y).all(axis=1))
-        return cells
-    for text in parsed.response:
-        if text.strip("`") in request.responses:
-            holes: Any = np.isnan(request.responses[text.strip("`")][1]).any(axis=1)
-            cells[text] = holes
+    if several and request.missing != "fail":  # a record stays as long as it has one response
+        cells["all responses"] = np.asarray(y.missing.all(axis=1))
+    elif several or parsed.response[0].strip("`") in request.responses:
+        cells |= dict(zip(y.names, y.missing.T, strict=True))
     return cells
 
 

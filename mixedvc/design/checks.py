@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BoundaryWarning, warn
@@ -16,26 +15,31 @@ from .fixed import Coder
 from .layout import Laid
 from .rank import residual_of_fixed
 from .rows import check_response
-from .spec import Dropped
+from .spec import Dropped, Term
+from .trait_checks import check_terms, check_traits
 
 
-def check_model(laid: Laid, y_names: tuple[str, ...], labels: NDArray[Any]) -> None:
-    """Refuse what cannot be estimated: degenerate responses, confounded components."""
+def check_model(laid: Laid, drawn: Sequence[Term], y_names: tuple[str, ...], labels: NDArray[Any]) -> None:
+    """Refuse what cannot be estimated: degenerate responses, confounded components.
+
+    `drawn` are the random terms of the records, a term a bar.
+    """
     y = laid.response
     check_response(laid.traits.table(y) if laid.traits else y[:, None], y_names, labels)
-    identify.check_groups(laid.terms)
+    identify.check_groups(drawn)
     Q = orthonormal(laid.X)
-    identify.check_components(laid.terms, laid.residual, Q)
-    left, around = residual_of_fixed(y[:, None], Q)[:, 0], y - y.mean()
-    whose = laid.traits.trait if laid.traits else np.zeros(len(y), dtype=np.intp)
-    for a, name in enumerate(y_names):
-        r, s = left[whose == a], around[whose == a]
-        if (r @ r) <= 1e-24 * (s @ s):
-            warn(
-                f"the response {name} is an exact linear combination of the fixed effects: the residual variance is 0 "
-                "and standard errors are undefined",
-                BoundaryWarning,
-            )
+    left = residual_of_fixed(y[:, None], Q)[:, 0]
+    if laid.traits is not None:
+        check_traits(laid, left)
+        check_terms(laid.terms)
+    identify.check_components(laid.terms, laid.residual, Q, laid.traits is not None)
+    around = y - y.mean()
+    if laid.traits is None and left @ left <= 1e-24 * (around @ around):
+        warn(
+            f"the response {y_names[0]} is an exact linear combination of the fixed effects: the residual variance is "
+            "0 and standard errors are undefined",
+            BoundaryWarning,
+        )
 
 
 def model_notes(bars: Sequence[BarTerm], laid: Laid, coders: Sequence[Coder], dropped: Dropped) -> tuple[str, ...]:
@@ -50,6 +54,9 @@ def model_notes(bars: Sequence[BarTerm], laid: Laid, coders: Sequence[Coder], dr
     for bar, coder in zip(bars, coders, strict=True):
         if bar.structure == "diag" and any(v.levels is not None for v in coder.variables.values()):
             notes.append(f"{bar.text}: the factor's levels have independent effects here (lme4's || correlates them).")
+    gaps = laid.traits.missing if laid.traits is not None else ""
+    if gaps:
+        notes.append(f"{gaps}; a record stays as long as it has one response.")
     return (*dict.fromkeys(notes), *_residual_notes(laid, dropped))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from .missing import by_variable
 from .spec import ModelSpec, Term
+from .trait_columns import TraitCoders
 
 
 def explain(spec: ModelSpec) -> str:
@@ -32,13 +33,32 @@ def _response(spec: ModelSpec) -> list[str]:
 
 def _fixed(spec: ModelSpec) -> list[str]:
     lines = [f"Fixed effects ({spec.p}): {_some(spec.x_names) or 'none'}"]
-    for variable in spec.source.coder.variables.values():
+    if spec.traits is not None:
+        lines = [f"Fixed effects ({spec.p}):", *_of_traits(spec.source.fixed)]
+    coding = spec.source.coder if spec.traits is None else spec.source.fixed
+    for variable in coding.variables.values():
         if variable.levels is not None:
             how = "contrasts" if any(tag in name for tag in variable.tags for name in spec.x_names) else "dummies"
             lines.append(f"  {variable.text}: factor with levels {_some(tuple(map(str, variable.levels)))}, by {how}")
     if spec.aliased:
         lines.append(f"  dropped as combinations of earlier columns: {_some(spec.aliased)}")
     return lines
+
+
+def _of_traits(fixed: TraitCoders) -> list[str]:
+    """Whose each fixed effect is."""
+    whose: dict[str, list[str]] = {}
+    for trait, coder in zip(fixed.traits, fixed.of, strict=True):
+        for name in coder.names:
+            whose.setdefault(name, []).append(trait)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, traits in whose.items():
+        groups.setdefault(tuple(traits), []).append(name)
+    lines = [
+        f"  of {'each response' if len(traits) == len(fixed.traits) else ' and '.join(traits)}: {_some(tuple(names))}"
+        for traits, names in groups.items()
+    ]
+    return lines + ([f"  one for all responses: {_some(fixed.shared.names)}"] if fixed.shared.names else [])
 
 
 def _random(term: Term) -> list[str]:
@@ -59,6 +79,8 @@ def _residual(spec: ModelSpec) -> list[str]:
     given = spec.source.request.weights
     weighted = "" if spec.weights is None else f" / {given if isinstance(given, str) else 'weights'}"
     own = spec.source.residual
+    if spec.traits is not None:
+        return [_among_traits(spec, weighted)]
     if own is None or spec.residual.k == 1:
         return [
             "Residual: independent, one variance"
@@ -79,13 +101,25 @@ def _residual(spec: ModelSpec) -> list[str]:
     return lines
 
 
+def _among_traits(spec: ModelSpec, weighted: str) -> str:
+    """The residual of several responses."""
+    structure = spec.residual.structure
+    if all(a == b for a, b in structure.pairs):
+        return f"Residual: independent among responses, a variance for each{weighted}"
+    what = "any covariance" if structure.name == "us" else f"{spec.residual.text} covariance"
+    return f"Residual: {what} among the responses of a record ({structure.n_par} parameters){weighted}"
+
+
 def _rows(spec: ModelSpec) -> list[str]:
-    if not spec.dropped.count:
-        return [f"Rows: {spec.n}"]
-    return [
-        f"Rows: {spec.n} of {spec.dropped.n_given}; {spec.dropped.count} left out for missing values "
-        f"({by_variable(spec.dropped)})"
-    ]
+    what, n = ("Rows", spec.n) if spec.traits is None else ("Records", spec.traits.n)
+    lines = [f"{what}: {n}"]
+    if spec.dropped.count:
+        gone = f"{spec.dropped.count} left out for missing values ({by_variable(spec.dropped)})"
+        lines = [f"{what}: {n} of {spec.dropped.n_given}; {gone}"]
+    if spec.traits is not None:
+        whole = spec.traits.n * spec.traits.t
+        lines.append(f"Cells: {spec.n} of {whole}" if spec.traits.missing else f"Cells: {spec.n}, none missing")
+    return lines
 
 
 def _some(names: tuple[str, ...], most: int = 12) -> str:

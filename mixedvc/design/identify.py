@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import IdentifiabilityError, IdentifiabilityWarning, warn
@@ -55,7 +56,7 @@ def _check_slopes(term: Term) -> None:
             )
 
 
-def check_components(terms: Sequence[Term], residual: Term, Q: Float) -> None:
+def check_components(terms: Sequence[Term], residual: Term, Q: Float, traits: bool = False) -> None:
     """Refuse components whose covariance matrices V_j are zero or linearly dependent; warn where they nearly are.
 
     Parameters
@@ -63,6 +64,8 @@ def check_components(terms: Sequence[Term], residual: Term, Q: Float) -> None:
     terms, residual : Term
     Q : (n, p)
         Orthonormal basis of the fixed effects.
+    traits : bool
+        Whether effects are of several responses.
 
     Notes
     -----
@@ -72,80 +75,93 @@ def check_components(terms: Sequence[Term], residual: Term, Q: Float) -> None:
     if not terms and residual.structure.n_par == 1:
         return
     every = (*terms, residual)
-    index = [(i, a, b) for i, term in enumerate(terms) for a, b in term.structure.pairs]
-    moves = _directions(residual)
-    index += [(len(terms), j, j) for j in range(len(moves))]
+    ways = [_directions(term) for term in every]
+    index = [(i, j) for i, moves in enumerate(ways) for j in range(len(moves))]
     n = len(residual.codes)
     probes = 1 + (n < MANY) + max(((term.k + 1) // (2 * term.q) for term in terms), default=0) + len(index) // n
     v = np.random.default_rng(20).standard_normal((n, probes))
-    Mv = v - Q @ (Q.T @ v)
-    both = np.concatenate([v, Mv], axis=1)
-    of_terms = [image for term in terms for image in _apply_all(term, both)]
-    images = np.stack([*of_terms, *_moved(residual, moves, both)])
-    _refuse_zero(every, index, images[:, :, :probes])
-    seen = images[:, :, probes:]
-    flat = seen.transpose(1, 0, 2).reshape(n, len(seen) * probes)
-    seen = seen - (Q @ (Q.T @ flat)).reshape(n, len(seen), probes).transpose(1, 0, 2)
-    if not _dependent(every, index, _of_orthogonal(terms, index, images[:, :, :probes], v)):
-        _explained_by_fixed(every, index, images[:, :, probes:], seen)
-
-
-def _apply_all(term: Term, v: Float) -> list[Float]:
-    """V_ab v (n, c) with V_ab = Z_a A Z_bᵀ (+ its transpose off the diagonal), of every pair of the structure."""
-    n, c = v.shape
-    wide = (term.basis[:, :, None] * v[:, None, :]).reshape(n, term.k * c)
-    met = _between(term, wide).reshape(n, term.k, c)  # A is read once for all effects
-    out = []
-    for a, b in term.structure.pairs:
-        image = term.basis[:, a, None] * met[:, b]
-        out.append(image if a == b else image + term.basis[:, b, None] * met[:, a])
-    return out
-
-
-def _of_orthogonal(terms: Sequence[Term], index: list[tuple[int, int, int]], images: Float, v: Float) -> Float:
-    """Images of the components of free terms in effects orthogonal over the rows.
-
-    An intercept and the slope of a year span the same effects as with the year counted from its mean; as they are,
-    their three components differ in the sixth digit only.
-    """
-    out = images
+    both = np.concatenate([v, v - Q @ (Q.T @ v)], axis=1)
+    fold = _fold(n, len(index))
+    zero, images, gone = np.zeros(len(index), dtype=bool), [], []
+    each = (image for term, moves in zip(every, ways, strict=True) for image in _images(term, moves, both))
+    for at, ((i, j), image) in enumerate(zip(index, each, strict=True)):
+        zero[at] = not image[:, :probes].any()
+        images.append(fold(image[:, :probes]))
+        if _is_variance(ways[i][j]) and _vanishes(image[:, probes:], Q):
+            gone.append((i, j))
+    _refuse_zero(every, [index[at] for at in np.flatnonzero(zero)], traits)
+    found = np.stack(images)
     for i, term in enumerate(terms):
-        own = [j for j, (owner, _, _) in enumerate(index) if owner == i]
-        free = term.structure.name == "us" and term.k > 1 and (np.abs(images[own]).max(axis=(1, 2)) > 0.0).all()
-        C = orthogonalising(term.basis) if free else None
-        if C is not None:
-            turned = replace(term, basis=term.basis / np.sqrt(np.mean(term.basis**2, axis=0)) @ C)
-            out = out.copy() if out is images else out
-            out[own] = _apply_all(turned, v)
-    return out
+        own = [at for at, (owner, _) in enumerate(index) if owner == i]
+        turned = None if zero[own].any() else _orthogonal(term)
+        if turned is not None:
+            found[own] = [fold(image) for image in _images(turned, ways[i], v)]
+    if not _dependent(every, index, found):
+        _explained_by_fixed(every, gone)
 
 
-def _directions(residual: Term) -> list[Float | None]:
-    """Directions in which the residual's Σ (k×k) can move, at parameters inside; None for its only variance.
+def _directions(term: Term) -> list[Float]:
+    """Directions D (k×k) in which Σ can move, at parameters inside.
 
     A pattern is told from other terms by how V moves with its parameters: the entries of an ar1 or cs matrix, taken
     freely, add up to the covariance of a random intercept.
     """
-    structure = residual.structure
-    if structure.n_par == 1:
-        return [None]
-    inside = structure.build(structure.start(np.eye(residual.k)))
+    structure = term.structure
+    inside = structure.build(structure.start(np.eye(term.k)))
     par = structure.start(inside)
     if not structure.linear:
-        par = np.append(np.linspace(1.0, 1.5, len(par) - 1), 0.37)
+        par = np.append(np.random.default_rng(21).uniform(0.7, 1.5, len(par) - 1), 0.37)
     return list(structure.gradient(par))
 
 
-def _moved(residual: Term, directions: list[Float | None], v: Float) -> list[Float]:
-    """Z (D ⊗ I) Zᵀ v (n, c) of each direction D of the residual's Σ."""
-    collected = np.empty((0, 1, 0)) if directions[0] is None else residual.collect(v)
-    out = []
+def _is_variance(D: Float) -> bool:
+    """Whether a direction adds to the variance of some effect."""
+    return bool(np.diagonal(D).any())
+
+
+def _images(term: Term, directions: list[Float], v: Float) -> Iterator[Float]:
+    """Z (D ⊗ A) Zᵀ v (n, c) of each direction D."""
+    n, c = v.shape
+    wide = (term.basis[:, :, None] * v[:, None, :]).reshape(n, term.k * c)
+    met = _between(term, wide).reshape(n, term.k, c)  # A is read once for all effects
     for D in directions:
-        if D is None:
-            out.append(residual.basis**2 * v)
-        else:
-            out.append(residual.spread(np.einsum("ab,qbc->qac", D, collected)))
-    return out
+        image = np.zeros((n, c))
+        for a in np.flatnonzero(D.any(axis=1)):
+            there = np.flatnonzero(term.basis[:, a]) if term.k > 1 else slice(None)
+            image[there] += term.basis[there, a, None] * np.einsum("b,nbc->nc", D[a], met[there])
+        yield image
+
+
+def _orthogonal(term: Term) -> Term | None:
+    """A free term in effects orthogonal over the rows; None where that changes little.
+
+    An intercept and the slope of a year span the same effects as with the year counted from its mean; as they are,
+    their three components differ in the sixth digit only.
+    """
+    C = orthogonalising(term.basis) if term.structure.name == "us" and term.k > 1 else None
+    if C is None:
+        return None
+    return replace(term, basis=term.basis / np.sqrt(np.mean(term.basis**2, axis=0)) @ C)
+
+
+def _fold(n: int, m: int) -> Callable[[Float], Float]:
+    """What shortens images of many rows: rows with random signs, added up in m² heaps or more.
+
+    Linear dependence stays, independence stays up to factors of about two.
+    """
+    size = max(m * m, 2000)
+    if n <= 2 * size:
+        return lambda image: image
+    rng = np.random.default_rng(22)
+    signs: Float = rng.choice([-1.0, 1.0], n)
+    heaps = sp.csr_array((signs, rng.integers(0, size, n), np.arange(n + 1)), shape=(n, size)).T.tocsr()
+    return lambda image: np.asarray(heaps @ image)
+
+
+def _vanishes(image: Float, Q: Float) -> bool:
+    """Whether the fixed effects take all of M V_j M v."""
+    left = image - Q @ (Q.T @ image)
+    return bool(np.sum(left**2) <= 1e-18 * np.sum(image**2))
 
 
 def _between(term: Term, v: Float) -> Float:
@@ -161,33 +177,35 @@ def _between(term: Term, v: Float) -> Float:
     return np.asarray(term.covariance.matmat(wide))[term.positions][term.codes]
 
 
-def _refuse_zero(every: Sequence[Term], index: list[tuple[int, int, int]], images: Float) -> None:
+def _refuse_zero(every: Sequence[Term], zero: list[tuple[int, int]], traits: bool) -> None:
     """V_j = 0: no variance, or no level with both effects."""
-    zero = np.abs(images).max(axis=(1, 2)) == 0.0
-    for j in np.flatnonzero(zero):
-        i, a, b = index[j]
+    for i, j in zero:
         term = every[i]
+        first, second = term.structure.names(term.effects)[j]
         if i == len(every) - 1:
-            first, second = term.structure.names(term.effects)[a]
             raise IdentifiabilityError(
                 f"residual {term.text}: no group has rows in both {first!r} and {second!r}, so nothing tells their "
                 "covariance. ar1() and cs() need fewer covariances"
             )
-        if a == b and term.cov_name is not None and not term.covariance.diagonal(term.positions).any():
+        if second is None and term.cov_name is not None and not term.covariance.diagonal(term.positions).any():
             raise IdentifiabilityError(
                 f"{term.text}: cov[{term.cov_name!r}] is zero among the levels in the data: the term has no variance"
             )
-        if a == b:
+        if second is None:
+            raise IdentifiabilityError(f"{term.text}: the effect {first!r} is zero in every row: leave it out")
+        if traits:
+            related = " or relatives with them" if term.cov_name is not None else ""
             raise IdentifiabilityError(
-                f"{term.text}: the effect {term.effects[a]!r} is zero in every row: leave it out"
+                f"{term.text}: no level of {term.group!r} has records of both {first!r} and {second!r}{related}, so "
+                f"nothing tells their covariance: write diag({term.text[term.text.index('(') + 1 : -1]})"
             )
         _warn(
-            f"{term.text}: no level of {term.group!r} has both {term.effects[a]!r} and {term.effects[b]!r}, so their "
+            f"{term.text}: no level of {term.group!r} has both {first!r} and {second!r}, so their "
             f"covariance cannot be estimated; write diag({term.text.strip('()')})"
         )
 
 
-def _dependent(every: Sequence[Term], index: list[tuple[int, int, int]], images: Float) -> bool:
+def _dependent(every: Sequence[Term], index: list[tuple[int, int]], images: Float) -> bool:
     """Whether components are (nearly) linearly dependent; raises or warns if so."""
     flat = images.reshape(len(index), -1)
     lengths = np.sqrt((flat**2).sum(axis=1))
@@ -196,10 +214,10 @@ def _dependent(every: Sequence[Term], index: list[tuple[int, int, int]], images:
     if s[-1] > NEARLY * s[0]:
         return False
     involved = [index[there[j]] for j in np.flatnonzero(np.abs(Vt[-1]) > 1e-3)]
-    owners = list(dict.fromkeys(i for i, _, _ in involved))
+    owners = list(dict.fromkeys(i for i, _ in involved))
     if len(owners) == 1:
         term = every[owners[0]]
-        _warn(f"{term.text}: its {len(term.structure.pairs)} (co)variances cannot all be told apart from these data")
+        _warn(f"{term.text}: its {term.structure.n_par} (co)variances cannot all be told apart from these data")
         return True
     message = _confounded([every[i] for i in owners])
     if s[-1] <= EXACT * s[0]:
@@ -228,13 +246,11 @@ def _confounded(terms: list[Term]) -> str:
     )
 
 
-def _explained_by_fixed(every: Sequence[Term], index: list[tuple[int, int, int]], images: Float, seen: Float) -> None:
+def _explained_by_fixed(every: Sequence[Term], gone: list[tuple[int, int]]) -> None:
     """Warn of terms that vanish within the fixed effects."""
-    before = np.sqrt((images**2).sum(axis=(1, 2)))
-    after = np.sqrt((seen**2).sum(axis=(1, 2)))
-    gone = [index[j] for j in np.flatnonzero(after <= 1e-9 * np.maximum(before, 1e-300)) if index[j][1] == index[j][2]]
-    lost = [f"{every[i].text} {every[i].effects[a]!r}" for i, a, _ in gone if i < len(every) - 1]
-    lost += [f"residual {every[i].text}" for i, _, _ in gone if i == len(every) - 1]
+    named = [(i, every[i].structure.names(every[i].effects)[j][0]) for i, j in gone]
+    lost = [f"{every[i].text} {effect!r}" for i, effect in named if i < len(every) - 1]
+    lost += [f"residual {every[i].text}" for i, _ in named if i == len(every) - 1]
     if lost:
         _warn(
             f"the fixed effects explain all that these random effects could: {listed(lost)}. Their variances are not "

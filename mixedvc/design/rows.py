@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,44 @@ Float = NDArray[np.float64]
 WIDE = 1e12
 
 
-def responses(formula: Formula, request: Request, evaluator: Evaluator) -> tuple[Float, tuple[str, ...]]:
-    """(n, t) numbers of all rows given, NaN where missing, and their names."""
+@dataclass(frozen=True)
+class Responses:
+    """Responses of all rows given.
+
+    Attributes
+    ----------
+    y : (n, t)
+        NaN where missing.
+    names : (t,) tuple of str
+    missing : (n, t) bool
+        Cells that were missing in the data; a NaN elsewhere came out of a transform.
+    """
+
+    y: Float
+    names: tuple[str, ...]
+    missing: NDArray[np.bool_]
+
+    def check_cells(self, formula: Formula, rows: NDArray[np.intp], labels: NDArray[Any]) -> None:
+        """Of several responses: refuse numbers that are infinite or that a transform lost, in the rows kept."""
+        for name, y, missing in zip(self.names, self.y.T, self.missing.T, strict=True):
+            there = rows[~missing[rows]]
+            known = formula.response if name in formula.response else ()
+            source = [column for text in known if text == name for column in names_in(text)]
+            because = f" (computed from {', '.join(source)})" if source and source != [name.strip("`")] else ""
+            refuse_infinite(name, y[there], labels[there], because)
+
+
+def responses(formula: Formula, request: Request, evaluator: Evaluator) -> Responses:
+    """The responses of all rows given."""
     columns: list[Float] = []
+    gone: list[NDArray[np.bool_]] = []
     names: list[str] = []
     for text in formula.response:
         key = text.strip("`")
         if key in request.responses:
             own, numbers = request.responses[key]
             columns.append(numbers)
+            gone.append(np.isnan(numbers))
             names += own
             continue
         for name in names_in(text):
@@ -35,10 +65,11 @@ def responses(formula: Formula, request: Request, evaluator: Evaluator) -> tuple
         if isinstance(value, Categories) or value.ndim != 1:
             raise DataError(f"the response {text} is not one column of numbers")
         columns.append(value[:, None])
+        gone.append(np.logical_or.reduce([evaluator.column(name).missing for name in names_in(text)])[:, None])
         names.append(text)
     if len(set(names)) < len(names):
         raise DataError(f"responses need different names: {listed(names)}")
-    return np.concatenate(columns, axis=1), tuple(names)
+    return Responses(np.concatenate(columns, axis=1), tuple(names), np.concatenate(gone, axis=1))
 
 
 def _refuse_labels(column: Column, frame: Any) -> None:

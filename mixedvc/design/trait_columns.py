@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,6 @@ from ..formula.canonical import quote
 from ..formula.terms import Formula, TraitTerms
 from .expressions import Evaluator, Value
 from .fixed import Coder, Variable, coded
-from .frames import listed, nearest
 from .traits import Codes, Traits, column_names, stacked_blocks
 
 Float = NDArray[np.float64]
@@ -94,7 +94,9 @@ def _trait(parsed: Formula, some: TraitTerms, name: str, traits: tuple[str, ...]
     called = {quote(trait) if "`" not in trait else trait: a for a, trait in enumerate(traits)}
     called |= {trait: a for a, trait in enumerate(traits)}
     if name not in called:
-        what = f"at(): no response is called {name}{nearest(name, traits)}; they are {listed(traits)}"
+        near = difflib.get_close_matches(name, traits, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        what = f"at(): no response is called {name}{meant} The responses are: {', '.join(traits)}"
         raise FormulaError(what, parsed.source, some.span.start, some.span.stop)
     return called[name]
 

@@ -62,6 +62,16 @@ class Traits:
         """Whether no cell is missing."""
         return len(self.record) == self.n * self.t
 
+    @property
+    def missing(self) -> str:
+        """``"41 of 1,198 cells are missing (y1 38, y2 3)"``; nothing where none is."""
+        if self.complete:
+            return ""
+        lost = self.n - np.bincount(self.trait, minlength=self.t)
+        by_trait = [f"{name} {count:,}" for name, count in zip(self.names, lost.tolist(), strict=True) if count]
+        what = "cell is" if lost.sum() == 1 else "cells are"
+        return f"{int(lost.sum()):,} of {self.n * self.t:,} {what} missing ({', '.join(by_trait)})"
+
     def table(self, values: Float) -> Float:
         """(n, t) of values (N,) of the rows, NaN in cells without one."""
         out = np.full((self.n, self.t), np.nan)

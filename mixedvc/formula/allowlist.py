@@ -324,7 +324,7 @@ def _function(node: Call, source: str) -> str:
             "cbind": "left of '~'",
             "offset": "as a term of its own, added with '+'",
             "common": "as a term of its own, added with '+': the product goes inside, as in common(x:z)",
-            "at": "as a term of its own, added with '+': the product goes inside, as in at(y1, x:z)",
+            "at": "as a term of its own, added with '+': at(trait, 'y1'):x of R is at(y1, x) here",
         }
         what = f"{node.name}() can only stand {where.get(node.name, 'around a bar that is added as a term')}"
         raise FormulaError(what, source, node.start, stop)

@@ -225,6 +225,9 @@ def _effects(bar: BarTerm) -> frozenset[frozenset[str]]:
 
 def confounded(first: BarTerm, second: BarTerm, effect: str) -> str:
     """Message on two terms that `repeated` found."""
+    if {first.structure, second.structure} == {"rr", "diag"} and _effects(first) == _effects(second):
+        k = dict((*first.options, *second.options)).get("factors", 1)
+        return f"{first.text} and {second.text} together are one structure: write fa(…, {k})"
     what = f"both hold a random {effect}" if effect == "intercept" else f"both hold a random effect of {effect}"
     return f"{first.text} and {second.text} are confounded: {what} for the same groups; drop it from one of them"
 

@@ -150,7 +150,8 @@ def _unwrapped(node: Node) -> Node:
 
 def _part(node: Node, source: str) -> BarTerm:
     if not is_bar(node):
-        raise FormulaError(f"this is no structure of the residual; {EXAMPLES}", source, node.start, node.stop)
+        what = f"this is no structure of the residual; {EXAMPLES}; with several responses {AMONG_RESPONSES}"
+        raise FormulaError(what, source, node.start, node.stop)
     bars = bar_terms(node, Budget(source), STRUCTURES)
     if len(bars) > 1:
         _fail("the residual has one grouping: write a:b for the groups within a", source, bars[1].span)
