@@ -98,7 +98,7 @@ class _Canonical:
                 "the canonical likelihood needs every trait of every record and at most one random term, with one "
                 "effect for each trait: use the dense likelihood"
             )
-        return CanonicalLikelihood(spec, reml, frame_of(spec, records))
+        return CanonicalLikelihood(spec, reml, frame_of(spec, records, reml))
 
 
 likelihoods.register("canonical")(_Canonical())

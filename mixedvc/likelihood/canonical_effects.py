@@ -17,7 +17,7 @@ _WEAK = 1e-3  # of the largest effect of a record: a column of K is not divided 
 
 
 def prediction_cov(frame: CanonicalFrame, state: CanonicalState, W: Float | None, term: int, Sigma: Float) -> Float:
-    """(q, t, t) Var(û − u) of each level; W as fixed effects act between canonical traits, None where known."""
+    """(q, t, t) Var(û − u) of each level, of V⁻¹ − V⁻¹Q(…)QᵀV⁻¹ with (…) turned between canonical traits to W."""
     spec = frame.rows.spec
     of = spec.all_terms[term]
     c = frame.U.shape[1]
@@ -42,13 +42,16 @@ def prediction_cov(frame: CanonicalFrame, state: CanonicalState, W: Float | None
 
 
 def _effects_inside(frame: CanonicalFrame) -> Float:
-    """(c, q) Uᵀ Z A, column by column: d ∘ U_i over the effect of a record i of the level, as K = (ZA)Zᵀ."""
+    """(c, q) Uᵀ Z A, column by column: UᵀK_i over the effect of a record i of the level, as K = (ZA)Zᵀ."""
     of = record_term(frame.rows.spec.terms[0], frame.records)
     x, q, c = of.basis[:, 0], of.q, frame.U.shape[1]
     order = np.argsort(np.abs(x), kind="stable")
     record = np.empty(q, dtype=np.intp)
     record[of.codes[order]] = order  # the last one written: the largest effect of a level
-    F = (frame.U[record] * frame.d[:c]).T / np.where(x[record] != 0.0, x[record], 1.0)
+    F = (frame.U[record] * frame.d[:c]).T
+    if frame.lift.N.size:
+        F = F - frame.lift.c * (frame.Z[:c] @ frame.lift.N) @ (frame.fixed.Z[record] @ frame.lift.N).T
+    F = F / np.where(x[record] != 0.0, x[record], 1.0)
     weak = np.flatnonzero(np.abs(x[record]) <= _WEAK * np.abs(x).max())
     if len(weak):
         A = of.covariance.block(of.positions[weak], of.positions)

@@ -26,7 +26,7 @@ class CanonicalEvaluation:
 
     def __init__(self, frame: CanonicalFrame, G: Float, R: Float, theta: Float, reml: bool):
         self.frame, self.theta, self.reml = frame, theta, reml
-        self.rows, self.state = frame.rows, CanonicalState(frame, G, R)
+        self.rows, self.state, self._G = frame.rows, CanonicalState(frame, G, R), G
 
     # ---- fixed effects and the criterion -------------------------------------------------------------------
 
@@ -61,14 +61,30 @@ class CanonicalEvaluation:
 
     @cached_property
     def _C(self) -> Float:
-        """(QᵀV⁻¹Q)⁻¹."""
+        """(QᵀV⁻¹Q)⁻¹, V of the kernel as it was lifted."""
         L = self._gls[0]
         return la.cho_solve(L, np.eye(len(L))) if len(L) else np.empty((0, 0))
 
     @cached_property
+    def _taken_off(self) -> Float:
+        """(QᵀV⁻¹Q)⁻¹ as the kernel was given."""
+        lift = self.frame.lift
+        return self._C - lift.fixed(self._G, self.frame.fixed.B) if lift.N.size else self._C
+
+    @cached_property
+    def _unlifted(self) -> Float | None:
+        """M (p, p): V⁻¹ of the kernel as given is V⁻¹ − V⁻¹Q M QᵀV⁻¹ of the lifted one; None where it was not."""
+        if not self.frame.lift.N.size:
+            return None
+        return self._C - self._C @ la.cho_solve(la.cholesky(self._taken_off), self._C)
+
+    @cached_property
     def _W(self) -> Float:
-        """(t, t, r, r) C as it acts between canonical traits: B C Bᵀ turned by T."""
-        half = self._spread(self._C)
+        return self._between_traits(self._C)
+
+    def _between_traits(self, M: Float) -> Float:
+        """(t, t, r, r) M (p, p) as it acts between canonical traits: B M Bᵀ turned by T."""
+        half = self._spread(M)
         return self._spread(half.reshape(-1, self.rows.p).T).reshape(*half.shape[:2], *half.shape[:2]).swapaxes(1, 2)
 
     @cached_property
@@ -82,7 +98,7 @@ class CanonicalEvaluation:
 
     @cached_property
     def beta_cov(self) -> Float:
-        return self.rows.on_user_scale(self._C)
+        return self.rows.on_user_scale(self._taken_off)
 
     @cached_property
     def _Py(self) -> Float:
@@ -257,18 +273,23 @@ class CanonicalEvaluation:
             E = patterns.reshape(-1, t, t)
             turned = self.state.T @ E @ self.state.T.T
             moves.append(turned.reshape(-1, t * t) @ between.reshape(t * t, p * p))
-        return np.concatenate(moves).reshape(m, p, p)
+        total = np.concatenate(moves).reshape(m, p, p)
+        if self.frame.lift.N.size:
+            E = self.frame.patterns[0].reshape(-1, t, t)
+            for j, C in enumerate(self.frame.lift.fixed(E, self.frame.fixed.B)):
+                total[j] -= self.rows.on_user_scale(C)
+        return total
 
     # ---- solves and random effects on the user's rows -------------------------------------------------------
 
     def solve(self, U: Float) -> Float:
-        return self._on_rows(U, fixed=False)
+        return self._on_rows(U, self._unlifted)
 
     def project(self, U: Float) -> Float:
-        return self._on_rows(U, fixed=self.rows.p > 0)
+        return self._on_rows(U, self._C if self.rows.p else None)
 
-    def _on_rows(self, U: Float, fixed: bool) -> Float:
-        """V⁻¹U, or PU where fixed effects are taken out."""
+    def _on_rows(self, U: Float, M: Float | None) -> Float:
+        """V⁻¹U − V⁻¹Q M QᵀV⁻¹U."""
         frame, state = self.frame, self.state
         given = np.asarray(U, dtype=np.float64)
         scale = self.rows.scale[:, None]
@@ -277,9 +298,9 @@ class CanonicalEvaluation:
         c = len(inside)
         w = state.w[:c, :, None]
         solved = w * state.canonical(inside)
-        if fixed:
+        if M is not None:
             Z = frame.Z[:c]
-            b = la.cho_solve(self._gls[0], self._coefficients(np.tensordot(Z.T, solved, axes=1).swapaxes(0, 1)))
+            b = M @ self._coefficients(np.tensordot(Z.T, solved, axes=1).swapaxes(0, 1))
             solved -= w * np.tensordot(Z, self._spread(b), axes=(1, 1))
         out = frame.back(state.traits(solved))
         if not frame.complete:
@@ -292,7 +313,8 @@ class CanonicalEvaluation:
         return levels_matmat(of, of.collect(self.Py)) @ spec.sigmas(self.theta)[term]
 
     def prediction_cov(self, term: int, *, fixed_known: bool = False) -> Float:
-        W = None if fixed_known or not self.rows.p else self._W
+        M = self._unlifted if fixed_known else self._C
+        W = None if M is None or not self.rows.p else self._between_traits(M)
         return prediction_cov(self.frame, self.state, W, term, self.rows.spec.sigmas(self.theta)[term])
 
     def draw(self, rng: np.random.Generator) -> tuple[Float, list[Float]]:

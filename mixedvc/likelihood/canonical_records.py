@@ -25,6 +25,7 @@ from .reduced import rank_of, root_of
 from .rows import Rows, remainder_of
 
 Float = NDArray[np.float64]
+NEXT_TO_ZERO = 1e-4  # of the kernel's mean diagonal
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,17 @@ class Fixed:
             return records.rows(table.reshape(n, t, t * r))
         return records.rows(np.einsum("nr,trp->ntp", self.Z, self.B, optimize=True))
 
+    def of_every_trait(self) -> Float:
+        """(r, k) orthonormal directions of Z₀ in which each trait has a fixed effect of its own."""
+        r = self.Z.shape[1]
+        if self.B is None:
+            return np.eye(r)
+        t, _, p = self.B.shape
+        flat = self.B.reshape(t * r, p)
+        left = np.eye(t * r) - flat @ flat.T  # zero on I ⊗ v
+        _, gaps, directions = la.svd(left.reshape(t * r * t, r))
+        return directions[gaps < 1e-10].T
+
 
 def fixed_of(spec: ModelSpec, records: Records) -> Fixed:
     """Z₀ from the different columns of all traits; B from their coordinates in it."""
@@ -159,6 +171,41 @@ def fixed_of(spec: ModelSpec, records: Records) -> Fixed:
 
 
 @dataclass(frozen=True)
+class Lift:
+    """c Z₀N NᵀZ₀ᵀ, added to a kernel that is next to zero on fixed effects that every trait has; by REML only.
+
+    A centred kernel is zero on the intercept, and V is singular there where R is, although the restricted likelihood
+    does not see it: V + QCQᵀ has the same P and log|V| + log|XᵀV⁻¹X|.  With C = Bᵀ(G ⊗ cNNᵀ)B that is a change of the
+    kernel alone.  What is not a function of P takes C off again.
+    """
+
+    c: float
+    N: Float  # (r, k)
+
+    def added(self, K: Float, Z: Float) -> Float:
+        """K + c ZN(ZN)ᵀ."""
+        return K + self.c * (Z @ self.N) @ (Z @ self.N).T if self.N.size else K
+
+    def fixed(self, of_G: Float, B: Float | None) -> Float:
+        """(…, p, p) Bᵀ(G ⊗ cNNᵀ)B of matrices (…, t, t)."""
+        wide = np.einsum("...ab,lk->...albk", of_G, self.c * self.N @ self.N.T)
+        k = of_G.shape[-1] * len(self.N)
+        flat = wide.reshape(*of_G.shape[:-2], k, k)
+        return flat if B is None else B.reshape(k, -1).T @ flat @ B.reshape(k, -1)
+
+
+def _lift(K: Float, Z: Float, fixed: Fixed, n: int, reml: bool) -> Lift:
+    """Directions of Z₀ in which every trait has a fixed effect and K is below NEXT_TO_ZERO of its mean diagonal."""
+    typical = float(np.einsum("ii->", K)) / n
+    own = fixed.of_every_trait() if reml and Z.size else np.empty((Z.shape[1], 0))
+    if not own.size or typical <= 0.0:
+        return Lift(0.0, own)
+    S = Z @ own
+    values, vectors = la.small_eigh(S.T @ product(K, S))
+    return Lift(typical, own @ vectors[:, values < NEXT_TO_ZERO * typical])
+
+
+@dataclass(frozen=True)
 class CanonicalFrame:
     """The rotated records of one specification and one response.
 
@@ -177,6 +224,8 @@ class CanonicalFrame:
         What U leaves of y.
     patterns : (m_1, t²), (m_2, t²)
         Entries of G and of R that are each linear parameter.
+    lift : Lift
+        What was added to K.
     """
 
     rows: Rows
@@ -189,6 +238,7 @@ class CanonicalFrame:
     Y: Float
     rest: Float | None
     patterns: tuple[Float, Float]
+    lift: Lift
 
     def into(self, table: Float) -> Float:
         """(n, …) → (c, …) coordinates."""
@@ -235,7 +285,7 @@ def _gram_root(rest: Float) -> Float:
     return np.vstack([F, np.zeros((t - len(F), t))])
 
 
-def frame_of(spec: ModelSpec, records: Records) -> CanonicalFrame:
+def frame_of(spec: ModelSpec, records: Records, reml: bool) -> CanonicalFrame:
     """Decompose the kernel, rotate y and the fixed effects."""
     fixed = fixed_of(spec, records)
     scale = np.empty(spec.n)
@@ -243,7 +293,7 @@ def frame_of(spec: ModelSpec, records: Records) -> CanonicalFrame:
     Q = fixed.Q(records)
     y, ols = remainder_of(Q, spec.response * scale)
     rows = Rows(spec, scale, Q, fixed.R, y, ols)
-    U, d = _decomposed(spec, records, fixed.Z)
+    U, d, lift = _decomposed(spec, records, fixed, reml)
     n, t = records.cells.shape
     table = records.table(y)
     inside, Z = _times(U.T, table), _times(U.T, fixed.Z)
@@ -254,7 +304,7 @@ def frame_of(spec: ModelSpec, records: Records) -> CanonicalFrame:
         d, Z = np.append(d, np.zeros(t)), np.vstack([Z, np.zeros((t, Z.shape[1]))])
     of_traits = (_patterns(spec.terms[0]) if spec.terms else np.empty((0, t * t)), _patterns(spec.residual))
     Y, Z = _coordinates(inside, rest), np.ascontiguousarray(Z)
-    return CanonicalFrame(rows, records, fixed, U, d, copies, Z, Y, rest, of_traits)
+    return CanonicalFrame(rows, records, fixed, U, d, copies, Z, Y, rest, of_traits, lift)
 
 
 def rank_of_records(spec: ModelSpec) -> int:
@@ -262,25 +312,28 @@ def rank_of_records(spec: ModelSpec) -> int:
     return rank_of(spec.terms[0]) if spec.terms else 0
 
 
-def _decomposed(spec: ModelSpec, records: Records, Z: Float) -> tuple[Float, Float]:
+def _decomposed(spec: ModelSpec, records: Records, fixed: Fixed, reml: bool) -> tuple[Float, Float, Lift]:
     """U and d of the kernel over the records; in its span and that of Z₀ where that is smaller than everything."""
-    n = records.n
+    n, Z = records.n, fixed.Z
     size = rank_of_records(spec) + Z.shape[1]
     if not spec.terms:
-        return np.asfortranarray(Z), np.zeros(Z.shape[1])
+        return np.asfortranarray(Z), np.zeros(Z.shape[1]), Lift(0.0, np.empty((Z.shape[1], 0)))
     term = record_term(spec.terms[0], records)
     if size < n:
         require(24 * n * size, f"compressing {n:,} records to {size:,} coordinates", "Fit fewer records.")
         F = root_of(term)[term.codes] * term.basis
         basis, S = la.qr(np.hstack([F, Z]))
-        half = S[:, : F.shape[1]]
-        d, inner = la.eigh(half @ half.T)
-        return np.asfortranarray(product(basis, inner)), _cleared(d)
+        half, Z_inside = S[:, : F.shape[1]], S[:, F.shape[1] :]
+        K = half @ half.T
+        lift = _lift(K, Z_inside, fixed, n, reml)
+        d, inner = la.eigh(lift.added(K, Z_inside))
+        return np.asfortranarray(product(basis, inner)), _cleared(d), lift
     require(8 * 4 * n**2, f"the eigendecomposition of {n:,} records", "Use the dense or the sparse likelihood.")
     kernel = row_kernel(term, term.basis)
     assert isinstance(kernel, ScalarKernel)
-    d, U = la.eigh(kernel.K)
-    return U, _cleared(d)
+    lift = _lift(kernel.K, Z, fixed, n, reml)
+    d, U = la.eigh(lift.added(kernel.K, Z))
+    return U, _cleared(d), lift
 
 
 def _cleared(d: Float) -> Float:

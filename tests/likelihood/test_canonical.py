@@ -53,11 +53,11 @@ def made(n, t, *, q=None, p=2, rank=None, weights=False, structure="us", residua
 
 
 def other_fixed_effects(spec, seed=0):
-    """The first covariate of the second trait dropped, the last one with one coefficient for all traits."""
+    """The first covariate dropped from the second trait, the last one with one coefficient for all traits."""
     t = spec.residual.k
     p = spec.p // t
     X, last = np.array(spec.X), np.arange(p - 1, spec.p, p)
-    own = [j for j in range(spec.p) if j not in last and j != p]
+    own = [j for j in range(spec.p) if j not in last and j != p + 1]
     X = np.column_stack([X[:, own], X[:, last].sum(axis=1)])
     names = tuple(f"x{j}" for j in range(X.shape[1]))
     return replace(spec, X=X, x_names=names, traits=None)
@@ -111,6 +111,78 @@ def test_more_traits_equal_brute_force(t):
         theta = thetas.points(spec, t)["inside"]
         compare_evaluations(CANONICAL(spec, reml=reml).at(theta), Brute(spec, reml).at(theta), f"{t} traits")
     compare_moments(CANONICAL(spec), Brute(spec), f"{t} traits")
+
+
+def centred(n, t, *, q=None, p=2, weights=False, other=False, low=False, seed=0):
+    """Like `made`, but the kernel is zero on the intercept (of unweighted records)."""
+    spec = made(n, t, q=q, p=p, weights=weights, low=low, rank=4 if low else None, seed=seed)
+    term = spec.terms[0]
+    A = term.covariance.block()
+    counts = np.bincount(term.codes, minlength=term.q) / len(term.codes)
+    M = np.eye(term.q) - np.outer(np.ones(term.q), counts)
+    A = M @ A @ M.T
+    root = np.linalg.svd(A)[0][:, :4] * np.sqrt(np.linalg.svd(A)[1][:4])
+    labels = np.asarray(term.covariance.labels)
+    cov = Features(root, labels, standardize=False) if low else Dense(A, labels)
+    spec = transform.with_covariance(spec, 0, cov)
+    return other_fixed_effects(spec) if other else spec
+
+
+CENTRED = {
+    "one record a level": lambda: centred(10, 2),
+    "repeated records": lambda: centred(14, 2, q=5),
+    "few features": lambda: centred(16, 2, q=14, low=True),
+    "an intercept alone": lambda: centred(9, 3, p=1),
+    "other fixed effects too": lambda: centred(10, 3, p=3, other=True),
+}
+
+
+@pytest.mark.parametrize("layout", CENTRED)
+def test_a_kernel_that_is_zero_on_the_intercept_is_lifted_there_and_no_number_changes(layout):
+    spec = CENTRED[layout]()
+    likelihood = CANONICAL(spec)
+    assert likelihood._frame.lift.N.shape[1] == 1
+    assert CANONICAL(spec, reml=False)._frame.lift.N.shape[1] == 0
+    for name, theta in list(thetas.points(spec, 3).items())[:5]:
+        compare_evaluations(likelihood.at(theta), Brute(spec).at(theta), name)
+    compare_moments(likelihood, Brute(spec), layout)
+    theta = thetas.points(spec, 3)["inside"]
+    known = Brute(spec).at(theta).prediction_cov(1, fixed_known=True)
+    close(likelihood.at(theta).prediction_cov(1, fixed_known=True), known, "residuals", rtol=BRUTE_FORCE)
+
+
+def test_with_weights_the_kernel_of_the_working_rows_counts():
+    spec = centred(10, 2, weights=True)
+    theta = thetas.points(spec, 3)["inside"]
+    compare_evaluations(CANONICAL(spec).at(theta), Brute(spec).at(theta), "weights")
+
+
+def test_every_direction_of_the_fixed_effects_may_be_lifted(monkeypatch):
+    monkeypatch.setattr("mixedvc.likelihood.canonical_records.NEXT_TO_ZERO", 1e6)
+    for layout in ("three traits, a singular kernel", "fixed effects shared by traits or of some"):
+        spec = LAYOUTS[layout]()
+        likelihood = CANONICAL(spec)
+        assert likelihood._frame.lift.N.shape[1] == (2 if "singular" in layout else 1)
+        for name, theta in list(thetas.points(spec, 3).items())[:4]:
+            compare_evaluations(likelihood.at(theta), Brute(spec).at(theta), name)
+
+
+def test_a_singular_residual_beside_a_centred_kernel_has_a_restricted_likelihood():
+    """That of n − 1 contrasts of the records, formed by hand."""
+    spec = centred(9, 2, p=1)
+    G, b = np.array([[1.0, 0.2], [0.2, 0.7]]), np.array([1.0, -0.6])
+    R = np.outer(b, b)
+    K = Brute(spec).patterns[0][::2, ::2]
+    contrasts = np.linalg.svd(np.ones((1, 9)))[2][1:]
+    Y = contrasts @ spec.response.reshape(9, 2)
+    V = np.kron(contrasts @ K @ contrasts.T, G) + np.kron(np.eye(8), R)
+    want = -0.5 * (16 * np.log(2 * np.pi) + np.linalg.slogdet(V)[1] + Y.ravel() @ np.linalg.solve(V, Y.ravel()))
+    want -= 0.5 * 2 * np.log(9.0)  # ½ log|XᵀX|
+    evaluation = CANONICAL(spec).at(spec.theta([G, R]))
+    np.testing.assert_allclose(evaluation.loglik, want, **OBJECTIVE)
+    assert np.isfinite(evaluation.expected_information).all()
+    with pytest.raises(NotPositiveDefinite):
+        CANONICAL(spec, reml=False).at(spec.theta([G, R]))
 
 
 def _edges():
