@@ -209,6 +209,7 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--tidy", metavar="OUT", help="fixed effects and variance components as csv")
     out.add_argument("--ranef", metavar="OUT", help="predicted random effects as csv")
     out.add_argument("--feature-effects", metavar="OUT", help="predicted effects of all --features as csv")
+    out.add_argument("--impute", metavar="OUT", help="missing cells of several responses, predicted, as csv")
     out.add_argument("--save", metavar="OUT", help="the fit itself, for mixedvc.load in Python (usually .mvc)")
 
 
@@ -226,11 +227,14 @@ def _data(arguments: argparse.Namespace) -> int:
 def _fit(arguments: argparse.Namespace) -> int:
     from .api import fit_spec
 
-    check_outputs(arguments, ("json", "tidy", "ranef", "feature_effects", "save"))
+    check_outputs(arguments, ("json", "tidy", "ranef", "feature_effects", "impute", "save"))
     if arguments.feature_effects is not None and not arguments.features:
         raise OptionError("--feature-effects writes effects of features: give them with --features G=FILE")
+    spec = bound(arguments)
+    if arguments.impute is not None and spec.traits is None:
+        raise OptionError("--impute predicts missing cells of several responses, and the formula has one")
     results = fit_spec(
-        bound(arguments),
+        spec,
         arguments.method,
         fixed_varcomp=values(arguments.fixed_varcomp, "--fixed-varcomp") or None,
         threads=arguments.threads,
@@ -257,6 +261,8 @@ def _write(results: Any, arguments: argparse.Namespace) -> None:
         write_csv(results.tidy("ran_vals", conf_int=True, level=arguments.level), arguments.ranef)
     if arguments.feature_effects is not None:
         write_csv(effects_table(results), arguments.feature_effects)
+    if arguments.impute is not None:
+        write_csv(results.impute(interval=True, level=arguments.level), arguments.impute)
     if arguments.save is not None:
         results.save(arguments.save)
 
