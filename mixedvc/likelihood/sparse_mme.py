@@ -28,9 +28,10 @@ from .orthogonal_effects import turned_specification
 from .rows import RowFrame, Rows, working_rows
 from .sparse_equations import Equations, equations
 from .sparse_moments import sparse_moments
+from .sparse_products import quadratic_forms
 from .sparse_residual import Records, has_records
 from .sparse_sources import source_of, source_size
-from .sparse_state import SparseState, images, largest_eigenvalues
+from .sparse_state import SparseState, largest_eigenvalues
 from .turned import TurnedEvaluation, TurnedLikelihood
 
 Float = NDArray[np.float64]
@@ -67,17 +68,8 @@ class SparseEvaluation(GaussianEvaluation):
 
     @cached_property
     def _products(self) -> Float:
-        """(m, p + 1, p + 1) UᵀV_jU of U = [V⁻¹Q, Py], by the levels' sums: V_jU is never made."""
-        H, _, _, Py = self._solved
-        U, equations, spec = np.column_stack([H, Py]), self.setup.equations, self.rows.spec
-        out = []
-        for i, term in enumerate(spec.terms):
-            sums, through = images(term, equations.turned.basis(i, self.rows.basis(term)), U)
-            out += [(sums[:, a].T @ through[:, b], a != b) for a, b in term.structure.pairs]
-        for a, b in spec.residual.structure.pairs:
-            mine, other = equations.records.between(a, b)
-            out.append((U[mine].T @ U[other], a != b))
-        return np.array([M + M.T if off else M for M, off in out])
+        """(m, p + 1, p + 1) UᵀV_jU of U = [V⁻¹Q, Py]: V_jU is never made."""
+        return quadratic_forms(self.rows, self.setup.equations, np.column_stack([self._solved[0], self._solved[3]]))
 
     @property
     def _HVH(self) -> Float:
@@ -86,6 +78,15 @@ class SparseEvaluation(GaussianEvaluation):
     @property
     def quad(self) -> Float:
         return self._products[:, -1, -1]
+
+    @cached_property
+    def average_information(self) -> Float:
+        F, H = self._VPy, self._solved[0]
+        given = self.state.weighted(F)
+        half = self.state.half_effects(given)
+        through = H.T @ F
+        total = F.T @ given - half.T @ half - through.T @ self._C @ through
+        return np.asarray(0.25 * (total + total.T))
 
     @cached_property
     def residual_traces(self) -> Float:

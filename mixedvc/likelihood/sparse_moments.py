@@ -11,50 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import Term
-from .moments import moment_equations
 from .rows import RowFrame
 from .sparse_equations import Equations, Spread
-from .sparse_state import apply_all
+from .sparse_products import inner_products, quadratic_forms
 
 Float = NDArray[np.float64]
 Ints = NDArray[np.intp]
 EXACT = 400  # rows up to which V_j is multiplied out
 _PROBES = 24
-_CHUNK = 8_000_000  # numbers in one slab of columns
 
 
 def sparse_moments(frame: RowFrame, equations: Equations, independent: bool) -> tuple[Float, Float]:
     """S (m, m) and q (m,) on working rows; `independent`: every source has Q = I."""
-    rows = frame.rows
-
-    def apply(U: Float) -> Float:
-        return apply_all(rows, equations, U)
-
-    m = len(rows.spec.index)
+    rows, turned = frame.rows, equations.turned
     if independent:
-        inner = np.zeros((m, m))
-        random = _from_meetings(frame, equations)
-        inner[: len(random), : len(random)] = random
-        inner = equations.turned.information(inner)
+        inner = _from_meetings(frame, equations)
     elif rows.n <= EXACT:
-        flat = apply(np.eye(rows.n)).reshape(m, -1)
-        inner = flat @ flat.T
+        inner = inner_products(rows, equations, np.eye(rows.n))
     else:
         probes = np.random.default_rng(11).choice([-1.0, 1.0], (rows.n, _PROBES))
-        inner = np.zeros((m, m))
-        step = max(1, _CHUNK // (rows.n * m))
-        for at in range(0, _PROBES, step):
-            flat = apply(probes[:, at : at + step]).reshape(m, -1)
-            inner += flat @ flat.T / _PROBES
+        inner = inner_products(rows, equations, probes) / _PROBES
+    inner = turned.information(inner)
     _with_residual(inner, frame, equations, independent)
-    return moment_equations(frame, inner, apply)
+    forms = quadratic_forms(rows, equations, np.column_stack([frame.Q, frame.y]))
+    among = forms[:, :-1, :-1].reshape(len(forms), -1)
+    projection = among @ among.T - 2.0 * inner_products(rows, equations, frame.Q)
+    return inner + turned.information(projection), turned.dual(forms[:, -1, -1])
 
 
 def _from_meetings(frame: RowFrame, equations: Equations) -> Float:
     """⟨V_j, V_k⟩ of the random parameters, V_ab = Z_aZ_bᵀ (+ transpose)."""
     spec = frame.rows.spec
     index = [w for w in spec.index if w.term < len(spec.terms)]
-    out = np.zeros((len(index),) * 2)
+    out = np.zeros((len(spec.index),) * 2)
     for meeting in equations.meetings:
         N = meeting.products(equations.records.identity)
         mine = [j for j, w in enumerate(index) if w.term == meeting.i]

@@ -181,6 +181,13 @@ class Records:
     def _between(self) -> dict[tuple[int, int], tuple[Ints, Ints]]:
         return {}
 
+    @cached_property
+    def partners(self) -> Ints:
+        """(n, k) the row of each cell in each row's record, −1 where there is none."""
+        out = np.full((self.n, self.k), -1, dtype=np.intp)
+        out[self.first, self.cell[self.second]] = self.second
+        return out
+
     def cell_precision(self, numbers: Float) -> Float:
         """(k,) largest diagonal entry of the inverses for each cell: 1 / the least variance given the other cells."""
         out = np.zeros(self.k)

@@ -21,6 +21,7 @@ from ..linalg.dense import NotPositiveDefinite
 from .gaussian import levels_matmat
 from .rows import Rows
 from .sparse_equations import Equations
+from .sparse_products import apply_working, level_sums
 
 Float = NDArray[np.float64]
 FLOOR = 1e-13  # least eigenvalue of Σ, in units in which it moves V by that part of the residual variance
@@ -75,6 +76,10 @@ class SparseState:
     def effects(self, given: Float) -> Float:
         """H⁻¹ΛᵀZᵀ of R⁻¹U (n, c)."""
         return self.factor.solve(self.equations.gather(self.roots, given))
+
+    def half_effects(self, given: Float) -> Float:
+        """L⁻¹ΛᵀZᵀ of R⁻¹U (n, c), H = LLᵀ."""
+        return self.factor.half_solve(self.equations.gather(self.roots, given))
 
     def apply(self, U: Float) -> Float:
         return apply_working(self.rows, self.equations, U)
@@ -138,46 +143,6 @@ def _root(Sigma: Float, unit: Float, rounding: float) -> tuple[Float, Float]:
     return vectors * sizes / unit[:, None], (vectors * unit[:, None] / sizes).T
 
 
-def apply_all(rows: Rows, equations: Equations, U: Float) -> Float:
-    """(m, n, c): V_j U of every linear parameter, the residual's last."""
-    return equations.turned.dual(apply_working(rows, equations, U))
-
-
-def apply_working(rows: Rows, equations: Equations, U: Float) -> Float:
-    """(m, n, c): V_j U of every working parameter, the residual's last."""
-    spec = rows.spec
-    n, c = U.shape
-    out = np.zeros((len(spec.index), n, c))
-    at = 0
-    for i, term in enumerate(spec.terms):
-        basis = equations.turned.basis(i, rows.basis(term))
-        through = images(term, basis, U)[1][term.codes]
-        for a, b in term.structure.pairs:
-            np.multiply(basis[:, a, None], through[:, b], out=out[at])
-            if a != b:
-                out[at] += basis[:, b, None] * through[:, a]
-            at += 1
-    if equations.pairs is None:
-        out[at + equations.records.cell, np.arange(n)] = U
-    else:
-        out[at:] = equations.pairs.apply(U)
-    return out
-
-
-def images(term: Term, basis: Float, U: Float) -> tuple[Float, Float]:
-    """(q, k, c): Z_aᵀU and A Z_aᵀU for each effect a."""
-    k, c = term.k, U.shape[1]
-    sums = np.concatenate([_sums(term, basis[:, a], U) for a in range(k)], axis=1)
-    return sums.reshape(-1, k, c), levels_matmat(term, sums).reshape(-1, k, c)
-
-
-def _sums(term: Term, x: Float, U: Float) -> Float:
-    """Z_aᵀU (q, c)."""
-    if term.q == len(x) and np.array_equal(term.codes, np.arange(len(x))):
-        return x[:, None] * U
-    return np.stack([np.bincount(term.codes, x * u, minlength=term.q) for u in U.T], axis=1)
-
-
 def largest_eigenvalues(equations: Equations, rows: Rows, steps: int = 8) -> list[Float]:
     """About the largest eigenvalue of Z_aA_iZ_aᵀ for each effect of each term, by the power method."""
     start = np.random.default_rng(7).standard_normal((rows.n, 1))
@@ -187,7 +152,7 @@ def largest_eigenvalues(equations: Equations, rows: Rows, steps: int = 8) -> lis
         for a, x in enumerate(equations.turned.basis(i, rows.basis(term)).T):
             v = start
             for _ in range(steps):
-                v = x[:, None] * levels_matmat(term, _sums(term, x, v))[term.codes]
+                v = x[:, None] * levels_matmat(term, level_sums(term, x, v))[term.codes]
                 size = float(np.sqrt(np.vdot(v, v)))
                 if size == 0.0:
                     break
