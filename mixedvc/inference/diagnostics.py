@@ -14,7 +14,7 @@ from ..estimators.base import PointEstimate
 from ..likelihood.base import Evaluation, information_along
 from ..linalg import dense as la
 from ..linalg.dense import small_eigh
-from .parameters import jacobian
+from .parameters import jacobian, par_slices
 
 Float = NDArray[np.float64]
 
@@ -40,19 +40,54 @@ class Slope:
 
 def slope(spec: ModelSpec, evaluation: Evaluation, estimate: PointEstimate) -> Slope | None:
     """None where nothing is free."""
-    free = np.flatnonzero(~(estimate.at_bound | estimate.fixed))
-    if not len(free):
+    T = free_directions(spec, estimate)
+    if not len(T):
         return None
-    D = jacobian(spec, estimate.par)[:, free].T
+    D = T @ jacobian(spec, estimate.par).T
     information = information_along(evaluation, "average", D)
     gradient = D @ np.asarray(evaluation.score)
     size = np.sqrt(np.maximum(np.diagonal(information), 1e-300))
     values, vectors = small_eigh(information / np.outer(size, size))
     along = vectors.T @ (gradient / size)
     seen = values > 1e-10
-    direction = np.zeros(len(estimate.par))
-    direction[free] = vectors[:, 0]
+    direction = T.T @ vectors[:, 0]
+    direction /= max(float(np.sqrt(direction @ direction)), 1e-300)
     return Slope(float((along[seen] ** 2 / values[seen]).sum()), float(values[0]), direction)
+
+
+def free_directions(spec: ModelSpec, estimate: PointEstimate) -> Float:
+    """(d, n_par) directions in which the parameters can move both ways: each by itself, or along the face of a Σ.
+
+    An unstructured Σ of rank r < k moves among the matrices of this rank: its score need not vanish in any other
+    direction, not even in that of one of its variances.
+    """
+    free, out = ~(estimate.at_bound | estimate.fixed), []
+    for term, Sigma, of in zip(spec.all_terms, spec.sigmas(estimate.theta), par_slices(spec), strict=True):
+        singular = term.structure.name == "us" and term.k > 1 and estimate.at_bound[of].any()
+        rows = np.eye(len(free))[of][free[of]]
+        if singular and not estimate.fixed[of].any():
+            rows = np.zeros((0, len(free)))
+            moves = _tangents(Sigma)
+            if len(moves):
+                rows = np.zeros((len(moves), len(free)))
+                rows[:, of] = [[move[a, b] for a, b in term.structure.pairs] for move in moves]
+        out.append(rows)
+    return np.concatenate(out)
+
+
+def _tangents(Sigma: Float) -> list[Float]:
+    """Symmetric matrices that change Σ = S C S without changing its rank, to first order."""
+    sd = np.sqrt(np.maximum(np.diagonal(Sigma), 0.0))
+    unit = np.where(sd > 0, sd, 1.0)
+    values, vectors = small_eigh(Sigma / np.outer(unit, unit))
+    inside = np.flatnonzero(values > 1e-8)
+    turned = vectors * unit[:, None]
+    out = []
+    for i in inside.tolist():
+        for j in range(len(values)):
+            if j not in inside or j >= i:
+                out.append(np.outer(turned[:, i], turned[:, j]) + np.outer(turned[:, j], turned[:, i]))
+    return out
 
 
 def moments(r: Float) -> tuple[float, float, float, float]:

@@ -181,13 +181,14 @@ def _at_edge(fit: PointResults, i: int) -> Finding:
     d = np.sqrt(np.where(np.diagonal(Sigma) > 0, np.diagonal(Sigma), 1.0))
     values, _ = numbers.principal_axes(Sigma / np.outer(d, d))
     rank = int((values > 1e-8).sum())
+    plain = term.text.startswith("(")
+    apart = f"write diag({term.text.strip('()')}) for independent effects, or " if plain else ""
     return Finding(
         "singular fit",
         "warning",
         f"the covariance of {term.text} has rank {rank} of {term.k}: correlations are at their bound",
         float(values[-1]),
-        f"write diag({term.text.strip('()')}) for independent effects, or drop the effect of least variance "
-        "(principal_components() shows what is there)",
+        f"{apart}drop the effect of least variance (principal_components() shows what is there)",
     )
 
 

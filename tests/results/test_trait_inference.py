@@ -13,6 +13,7 @@ from scipy import stats
 
 import mixedvc as mv
 from mixedvc.errors import OptionError
+from mixedvc.inference.diagnostics import slope
 from mixedvc.inference.resample import resampler
 from tests.inference import trait_cases as cases
 from tests.inference.kr_brute import BruteKenwardRoger
@@ -469,3 +470,22 @@ def test_subsets_of_rows_keep_the_cells_of_their_records(gaps):
     assert (same == (part.residual.codes[:, None] == part.residual.codes)).all()
     assert len(part.traits.columns) == part.p
     assert replace(part, y=part.y).traits.n == part.residual.q
+
+
+@pytest.mark.parametrize("formula", ["y1 ~ x + (1 + x | g)", "cbind(y1, y2) ~ x + (1 | g)"])
+def test_a_singular_fit_at_its_maximum_is_not_said_to_be_short_of_it(formula):
+    """On the face of a singular Σ the scores of its variances do not vanish, only those along the face do."""
+    rng = np.random.default_rng(1)
+    g, x = np.repeat(np.arange(12), 6), rng.standard_normal(72)
+    y = rng.standard_normal(12)[g] * (0.5 + 0.25 * x) + rng.standard_normal(72)
+    frame = pd.DataFrame({"y1": y, "y2": 0.3 * y + rng.standard_normal(72), "x": x, "g": [f"g{j}" for j in g]})
+    with pytest.warns(mv.errors.BoundaryWarning):
+        fit = mv.fit(formula, frame)
+    found = {f.check: f for f in fit.diagnose().findings}
+    assert found["singular fit"].state == "warning"
+    assert found["convergence"].state == "fine"
+    assert found["convergence"].value < 1e-8
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        early = mv.fit(formula, frame, max_iter=1)
+    assert slope(early.spec, early.evaluation, early.estimate).decrement > 1e-3
