@@ -18,6 +18,7 @@ from .io.datasets import load_data
 
 if TYPE_CHECKING:
     from .correlation import genetic_correlation, genetic_correlation_from_summary
+    from .each import fit_each
     from .results.lrt import lrt
     from .validation import cross_validate
 
@@ -37,6 +38,7 @@ __all__ = [
     "errors",
     "estimators",
     "fit",
+    "fit_each",
     "genetic_correlation",
     "genetic_correlation_from_summary",
     "load",
@@ -48,6 +50,7 @@ __all__ = [
 
 _WHEN_ASKED_FOR = {
     "cross_validate": ".validation",
+    "fit_each": ".each",
     "genetic_correlation": ".correlation",
     "genetic_correlation_from_summary": ".correlation",
     "lrt": ".results.lrt",

@@ -1,0 +1,1 @@
+"""Many responses, one specification: what does not depend on the response is shared."""
