@@ -47,6 +47,15 @@ def contiguous(A: Float) -> Float:
     return A.ravel(order="K")
 
 
+def row_major(A: Float) -> Float:
+    """A or its transpose, whichever has its rows in one piece; of a symmetric A, or of one triangle of it."""
+    return A if A.flags.c_contiguous else A.T
+
+
+def _chunks(n: int, size: int = 64) -> list[slice]:
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
 def axpy(alpha: float, A: Float, V: Float) -> None:
     """V += alpha A for two contiguous symmetric matrices."""
     if A.flags.c_contiguous or A.flags.f_contiguous:
@@ -148,14 +157,19 @@ class HadamardKernel:
         for value, (a, b) in zip(theta, self.pairs, strict=True):
             Sigma[a, b] = Sigma[b, a] = value
         if Sigma.any():
-            outer = ((self.M @ Sigma) @ self.M.T).astype(self.B.dtype, copy=False)
-            outer *= self.B
-            V += outer
+            rows, B, dtype = row_major(V), row_major(self.B), self.B.dtype
+            left, right = (self.M @ Sigma).astype(dtype, copy=False), self.M.T.astype(dtype, copy=False)
+            for at in _chunks(len(B)):  # what is made stays in cache
+                part = left[at] @ right
+                part *= B[at]
+                rows[at] += part
 
     def traces(self, S: Float) -> Float:
-        T = S * self.B
-        C = self.M.T @ T @ self.M
-        C = C + C.T - (self.M.T * np.diagonal(T)) @ self.M
+        rows, B = row_major(S), row_major(self.B)
+        C, diagonal = np.zeros((self.M.shape[1],) * 2), np.diagonal(S) * np.diagonal(self.B)
+        for at in _chunks(len(B)):
+            C += self.M[at].T @ ((rows[at] * B[at]) @ self.M)
+        C = C + C.T - (self.M.T * diagonal) @ self.M
         return np.array([C[a, b] * (1.0 if a == b else 2.0) for a, b in self.pairs])
 
     def apply(self, U: Float) -> Float:
