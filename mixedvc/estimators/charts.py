@@ -232,13 +232,13 @@ class FaceChart:
     def upper(self) -> Float:
         return np.full(len(self.entries[0]), INF)
 
-    def _B(self, q: Float) -> Float:
+    def root(self, q: Float) -> Float:
         B = np.zeros_like(self.B)
         B[self.entries] = q
         return B
 
     def sigma(self, q: Float) -> Float:
-        B = self._B(q)
+        B = self.root(q)
         return B @ B.T
 
     def jacobian(self) -> Float:

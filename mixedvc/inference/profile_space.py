@@ -9,7 +9,7 @@ first two.  Unlike the faces on which a fit moves
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..estimators.charts import BoxChart, Chart, EigenChart, FixedChart, SdChart, box_chart, unmoved
+from ..estimators.charts import BoxChart, Chart, EigenChart, FaceChart, FactorChart, FixedChart, SdChart, box_chart, unmoved
 from ..estimators.newton import chart_parameters, scale_parameters
 from ..estimators.start import Units
 from ..linalg import dense as la
@@ -242,7 +242,7 @@ class Space:
 
     def at(self, q: Float) -> list[Chart]:
         """The charts at q."""
-        return [unmoved(chart, q[of]) for chart, of in zip(self.charts, self.slices, strict=True)]
+        return [_kept(chart, q[of]) for chart, of in zip(self.charts, self.slices, strict=True)]
 
     def jacobian(self, charts: Sequence[Chart]) -> Float:
         """(len(q), m) ∂θ/∂q on the user's scale."""
@@ -328,6 +328,16 @@ def triangle_of(
     G = t.basis.T @ t.basis
     size = np.sqrt(np.maximum(np.diagonal(G), 1e-300))
     return triangle_chart(t.structure, Sigma, scale, first, G / np.outer(size, size))
+
+
+def _kept(chart: Any, q: Float) -> Chart:
+    """The chart at q in the same coordinates: factors keep the order of their rows and their signs."""
+    if isinstance(chart, FactorChart):
+        psi, B = chart.split(q)
+        return replace(chart, psi=psi, B=B)
+    if isinstance(chart, FaceChart):
+        return replace(chart, B=chart.root(q))
+    return unmoved(chart, q)
 
 
 def _reopened(chart: Any, score: Float) -> Iterator[Float]:

@@ -56,9 +56,9 @@ class EigenDecomposition:
         """Eigenvalues and loadings as text, HTML or LaTeX."""
         what = "correlation" if self.correlation else "covariance"
         table = self.frame.join(self.vectors.T)
-        table.index.name = "component"
+        table.index.name = "PC"
         title = f"Eigenvalues of the {what} matrix of {self.component}"
-        return listing(title, table, ["component"], self.notes, interval_names(self.level))
+        return listing(title, table, ["PC"], self.notes, interval_names(self.level))
 
     def __repr__(self) -> str:
         return str(self.summary())

@@ -34,7 +34,7 @@ def test_the_heat_map_has_one_matrix_below_and_one_above(fit):
     np.testing.assert_allclose(cells(ax)[low], fit.correlation_matrix("id").to_numpy()[low], **IDENTITY)
     np.testing.assert_allclose(cells(ax)[high], fit.correlation_matrix("phenotypic").to_numpy()[high], **IDENTITY)
     assert np.isnan(np.diag(cells(ax))).all()
-    assert ax.get_title(loc="left") == "Correlations: id below, phenotypic above the diagonal"
+    assert " ".join(ax.get_title(loc="left").split()) == "Correlations: id below, phenotypic above the diagonal"
     assert ax.images[0].get_clim() == (-1, 1)  # zero is the middle of the scale
     assert [label.get_text() for label in ax.get_yticklabels()] == ["y1", "y2", "y3"]
 

@@ -15,7 +15,7 @@ from mixedvc.errors import MixedVCWarning, NotProvided, OptionError
 from mixedvc.results.traits import TraitResults
 from tests.tolerances import COMPONENT, IDENTITY, PARAMETER
 
-from .traits_brute import Brute, data, delta_se
+from .traits_brute import Brute, data, delta_se, slope
 
 FORMULA = "cbind(y1, y2) ~ x + (1|id:A)"
 
@@ -335,3 +335,76 @@ def test_a_saved_fit_comes_back_with_its_traits(two, tmp_path):
     assert str(again.summary()) == str(two.fit.summary())
     assert again.test_correlation("y1", "y2").statistic == pytest.approx(two.fit.test_correlation("y1", "y2").statistic)
     assert isinstance(again.with_information("observed"), TraitResults)
+
+
+# ---- refits, profiles by name, factors ------------------------------------------------------------------------------
+
+
+def test_bootstrap_intervals_are_quantiles_of_what_refits_give(two):
+    fit = quiet(FORMULA, two.frame, two.A)
+    fit.__dict__["booted"] = boot = fit.bootstrap(nsim=40, seed=1)
+    theta = np.column_stack(
+        [
+            boot.draws[kind, name]
+            for kind, name in (("variance", "id[y1]"), ("covariance", "id[y1, y2]"), ("variance", "id[y2]"))
+        ]
+    )
+    r = theta[:, 1] / np.sqrt(theta[:, 0] * theta[:, 2])
+    row = fit.correlations("id", interval="boot").iloc[0]
+    want = np.quantile(r[np.isfinite(r)], [0.025, 0.975], method="weibull")
+    assert_allclose(row[["lower", "upper"]].astype(float), want, rtol=1e-9, atol=0)
+    own = fit.trait_cov("id", se=True, interval="boot").iloc[0]
+    assert_allclose(own["lower"], np.quantile(theta[:, 0], 0.025, method="weibull"), **COMPONENT)
+    assert np.isfinite(fit.correlations("phenotypic", interval="boot")["lower"]).all()
+    h2 = fit.heritabilities(interval="boot")
+    assert (h2["lower"] < h2["heritability"]).all()
+    shares = boot.draws["share"]
+    assert_allclose(shares["id[y1]"] + shares["Residual[y1]"], 1.0, **COMPONENT)
+    assert_allclose(shares["id[y1, y2]"], 0.0, rtol=0, atol=1e-12)
+
+
+def test_profiles_of_shares_are_those_of_heritabilities(two):
+    table = two.fit.profile("shares").conf_int()
+    assert list(table.index) == ["share(id[y1])", "share(id[y2])", "share(Residual[y1])", "share(Residual[y2])"]
+    want = two.fit.heritabilities("id", interval="profile")
+    assert_allclose(table[["lower", "upper"]].iloc[:2], want[["lower", "upper"]], rtol=1e-5, atol=0)
+    assert_allclose(table["lower"].iloc[2], 1 - table["upper"].iloc[0], rtol=1e-4, atol=1e-6)
+
+
+def test_factors_have_correlations_with_errors_and_profiles():
+    """Σ = ΛΛᵀ + Ψ: the delta method through Λ and Ψ by differences, the profile by scipy over them."""
+    from scipy import optimize
+
+    loads = np.array([1.0, 0.8, -0.7])
+    frame, A = data(t=3, n=60, seed=2, G=np.outer(loads, loads) + 0.8 * np.eye(3), missing=0, m=120)
+    fit = quiet("cbind(y1, y2, y3) ~ x + fa(1|id:A)", frame, A)
+    brute = brute_of(frame, A, 3)
+    par = fit.estimate.par
+
+    def theta(par):
+        G = np.diag(par[:3]) + np.outer(par[3:6], par[3:6])
+        return np.concatenate([[G[a, b] for a, b in brute.pairs], par[6:]])
+
+    assert_allclose(theta(par), fit.estimate.theta, **COMPONENT)
+    J = slope(theta, par)
+    cov = np.linalg.inv(J.T @ brute.expected_information(theta(par)) @ J)
+    want = delta_se(lambda q: correlation(brute.sigmas(theta(q))[0]), par, cov)
+    made = fit.correlations("id")
+    assert_allclose(made["se"], [want[0, 1], want[0, 2], want[1, 2]], rtol=1e-4, atol=0)
+    end = fit.correlations("id", interval="profile")["lower"].iloc[0]
+    found = optimize.minimize(
+        lambda q: (-brute.loglik(theta(q)), -brute.score(theta(q)) @ slope(theta, q)),
+        par,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, None)] * 3 + [(None, None)] * 9,
+        constraints={"type": "eq", "fun": lambda q: correlation(brute.sigmas(theta(q))[0])[0, 1] - end},
+        options={"ftol": 1e-12, "maxiter": 300},
+    )
+    assert_allclose(2 * (fit.llf + found.fun), stats.chi2.ppf(0.95, 1), rtol=0, atol=5e-4)
+    with pytest.raises(
+        NotProvided, match=r"the law of the likelihood ratio of \|rho\| = 1 in 'id' \(fa\) is not known"
+    ):
+        fit.test_correlation("y1", "y2", 1)
+    zero = fit.test_correlation("y1", "y2", 0)
+    assert zero.df == "chi-square(1)" and zero.statistic > 0

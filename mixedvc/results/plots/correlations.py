@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,8 +130,9 @@ def _font(t: int) -> float:
 def _explain(ax: Axes, results: TraitResults, below: str, above: str, shares: bool) -> None:
     """What is where."""
     title = f"Correlations: {below}" if below == above else f"Correlations: {below} below, {above} above the diagonal"
-    ax.set_title(title, fontsize=10, loc="left", color=INK)
+    inches = ax.figure.get_figwidth() * ax.get_position().width
+    ax.set_title(textwrap.fill(title, max(20, int(12 * inches))), fontsize=10, loc="left", color=INK)
     said = ["standard errors in brackets"] if len(results.traits) <= ERRORS else []
     said += ["bold: interval excludes zero"] if len(results.traits) <= NUMBERS else []
     said += ["diagonal: share of the trait's variance"] if shares else []
-    ax.set_xlabel("\n".join(said) if len(results.traits) < 4 else "; ".join(said), fontsize=8, color=GREY)
+    ax.set_xlabel(textwrap.fill("; ".join(said), max(24, int(14 * inches))), fontsize=8, color=GREY)
