@@ -23,7 +23,7 @@ from .expressions import Categories, Evaluator, Value, names_in
 from .fixed import Coder, check_contrast_names, coded, learn, refuse_bad_cells
 from .frames import column_names, frame_of, listed, row_labels
 from .layout import Laid, lay_cells
-from .missing import check_rule, drop_missing
+from .missing import NO_RESPONSE, check_rule, drop_missing
 from .parts import Part, parts_of
 from .random import Grouping, column_reader
 from .rank import full_rank
@@ -351,7 +351,7 @@ def _cells(
             if lost.any():
                 cells[text] = lost
     if several and request.missing != "fail":  # a record stays as long as it has one response
-        cells["all responses"] = np.asarray(y.missing.all(axis=1))
+        cells[NO_RESPONSE] = np.asarray(y.missing.all(axis=1))
     elif several or parsed.response[0].strip("`") in request.responses:
         cells |= dict(zip(y.names, y.missing.T, strict=True))
     return cells

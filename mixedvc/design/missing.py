@@ -12,6 +12,7 @@ from ..errors import DataError, DroppedRowsWarning, OptionError, warn
 from .frames import listed
 from .spec import Dropped
 
+NO_RESPONSE = "all responses"
 RULES = ("omit", "exclude", "fail")
 
 
@@ -56,6 +57,10 @@ def _report(dropped: Dropped, labels: NDArray[Any], missing: str) -> None:
     if missing == "fail":
         where = listed(labels[dropped.rows])
         raise DataError(f'missing="fail" and values are missing: {counts}; rows {where}. Fill or drop these rows')
+    if [name for name, _ in dropped.by_variable] == [NO_RESPONSE]:
+        what = f"{dropped.count} of {dropped.n_given} rows left out: no response is observed in "
+        warn(f"{what}{'it' if dropped.count == 1 else 'them'}", DroppedRowsWarning)
+        return
     plural = "row" if dropped.n_given == 1 else "rows"
     warn(
         f"{dropped.count} of {dropped.n_given} {plural} left out for missing values: {counts}",

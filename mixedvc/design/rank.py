@@ -35,7 +35,8 @@ def full_rank(X: Float, names: tuple[str, ...], rule: str) -> tuple[NDArray[np.i
     found = column_rank(X)
     _enough_rows(X, names, found)
     if found.dropped:
-        said = "; ".join(_explained(j, distance, partners, names) for j, distance, partners in found.dropped[:10])
+        some = [(j, distance, partners if X[:, j].any() else ()) for j, distance, partners in found.dropped[:10]]
+        said = "; ".join(_explained(j, distance, partners, names) for j, distance, partners in some)
         more = f"; and {len(found.dropped) - 10} more" if len(found.dropped) > 10 else ""
         if rule == "error":
             raise BindError(

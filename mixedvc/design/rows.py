@@ -37,9 +37,11 @@ class Responses:
     missing: NDArray[np.bool_]
 
     def check_cells(self, formula: Formula, rows: NDArray[np.intp], labels: NDArray[Any]) -> None:
-        """Of several responses: refuse numbers that are infinite or that a transform lost, in the rows kept."""
+        """Of several responses: refuse one without numbers, and numbers infinite or lost in a transform."""
         for name, y, missing in zip(self.names, self.y.T, self.missing.T, strict=True):
             there = rows[~missing[rows]]
+            if not len(there):
+                raise DegenerateResponse(f"the response {name} is missing in every row used: leave it out")
             known = formula.response if name in formula.response else ()
             source = [column for text in known if text == name for column in names_in(text)]
             because = f" (computed from {', '.join(source)})" if source and source != [name.strip("`")] else ""
@@ -95,10 +97,10 @@ def _refuse_labels(column: Column, frame: Any) -> None:
         (r for r in rows.tolist() if not _is_number(column.levels[column.values[r]])), rows[0] if len(rows) else 0
     )
     value = column.levels[column.values[row]] if len(rows) else None
-    numeric = "every cell reads as a number: " if len(rows) and _is_number(value) else ""
+    remedy = "Every cell reads as a number: convert" if len(rows) and _is_number(value) else "Convert"
     raise DataError(
-        f"the response {name} is text: {value!r} in row {frame.index[row]!r}. {numeric}"
-        f"convert it with pd.to_numeric (read_csv(decimal=',') for decimal commas)"
+        f"the response {name} is text: {value!r} in row {frame.index[row]!r}. "
+        f"{remedy} it with pd.to_numeric (read_csv(decimal=',') for decimal commas)"
     )
 
 
@@ -115,8 +117,6 @@ def check_response(y: Float, names: tuple[str, ...], labels: NDArray[Any]) -> No
     for name, column in zip(names, y.T, strict=True):
         there = ~np.isnan(column) if len(names) > 1 else np.ones(len(column), dtype=bool)
         seen = column[there]
-        if not len(seen):
-            raise DegenerateResponse(f"the response {name} is missing in every row used: leave it out")
         refuse_infinite(name, seen, labels[there])
         if seen.min() == seen.max():
             raise DegenerateResponse(

@@ -99,10 +99,13 @@ def _parse(source: str, structures: Collection[str], dot: list[str] | None) -> F
     fixed = _cut(right, specials)
     budget = Budget(source)
     calls = [node for node in specials if isinstance(node, Call) and not is_bar(node)]
-    of_traits = tuple(trait_terms(node, budget) for node in calls if node.name != "offset")
-    dot = None if dot is None else [name for name in dot if name not in _read_by(of_traits)]
+    some = [node for node in calls if node.name != "offset"]
+    if dot is not None:
+        taken = _read_by(trait_terms(node, budget, {}) for node in some)
+        dot = [name for name in dot if name not in taken]
     algebra = Algebra(budget, dot)
     terms = algebra.terms(fixed, tokens[tilde].stop)
+    of_traits = tuple(trait_terms(node, budget, algebra.variables) for node in some)
     _not_the_response((*terms, *(term for some in of_traits for term in some.terms)), response, source)
     check_shared(terms, of_traits, source)
     several = len(response) > 1

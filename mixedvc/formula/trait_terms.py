@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from ..errors import FormulaError
@@ -15,8 +15,8 @@ from .terms import FixedTerm, Span, TraitTerms
 _AT = "at() takes the response(s) and their effects, as in at(y1, x + z) or at(c(y1, y3), x)"
 
 
-def trait_terms(node: Call, budget: Budget) -> TraitTerms:
-    """What ``common(…)`` or ``at(…, …)`` says.
+def trait_terms(node: Call, budget: Budget, variables: Mapping[str, int]) -> TraitTerms:
+    """What ``common(…)`` or ``at(…, …)`` says; `variables` of the formula go first in its products.
 
     Raises
     ------
@@ -32,7 +32,9 @@ def trait_terms(node: Call, budget: Budget) -> TraitTerms:
         what = "common() takes fixed effects, added with '+', as in common(x + z)" if shared else _AT
         _fail(what, source, node)
     traits = () if shared else _traits(node.args[0], source)
-    terms = Algebra(budget, dot_allowed=False, where=f"{node.name}()").terms(node.args[-1], node.args[-1].start)
+    algebra = Algebra(budget, dot_allowed=False, where=f"{node.name}()")
+    algebra.variables.update(variables)
+    terms = algebra.terms(node.args[-1], node.args[-1].start)
     if not terms:
         _fail(f"{node.name}() without an effect", source, node)
     return TraitTerms(traits, terms, traits_text(traits, terms), Span(node.start, node.stop))

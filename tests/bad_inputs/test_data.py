@@ -72,7 +72,7 @@ def test_002_a_response_of_text_names_the_first_row_that_is_no_number():
     data.loc["r7", "y"] = "1,2"
     refused(DataError, "response 'y' is text: '1,2' in row 'r7'", "y ~ x", data)
     data.loc["r7", "y"] = "12"
-    refused(DataError, "every cell reads as a number", "y ~ x", data)
+    refused(DataError, "Every cell reads as a number: convert it with", "y ~ x", data)
 
 
 def test_002_a_response_that_mixes_numbers_and_text_shows_an_example_of_each():
@@ -510,3 +510,104 @@ def test_099_a_covariance_changed_in_place_is_noticed():
     A[0, 1] = A[1, 0] = 0.5
     with pytest.raises(CovarianceError, match=r"cov\['A'\] was changed in place after the model was specified"):
         spec.source.check_unchanged()
+
+
+# ---- 87-89: several responses --------------------------------------------------------------------------------------
+
+
+def traits(n: int = 40) -> pd.DataFrame:
+    rng = np.random.default_rng(12)
+    data = table(n)
+    for a in range(4):
+        data[f"y{a + 1}"] = rng.standard_normal(n) + 0.5 * data["y"]
+    data.iloc[3:7, data.columns.get_loc("y1")] = np.nan
+    return data
+
+
+@pytest.mark.parametrize("formula", ["cbind(y1, bad, y4) ~ x", "cbind(bad, y1, y2) ~ x + (1 | g)"])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (lambda d: np.nan, "the response bad is missing in every row used: leave it out"),
+        (lambda d: 3.5, "the response bad is 3.5 in every row used: its variance is 0"),
+        (lambda d: d["x"] * 2 - 1, "the response bad is an exact linear combination of the fixed effects"),
+        (lambda d: d["y1"], "the response (bad|y1) is an exact linear combination of '(bad|y1)' and the fixed effects"),
+        (lambda d: 1e-3 * d["y1"] + 3e5, "the response (bad|y1) is an exact linear combination of '(bad|y1)' and the"),
+        (lambda d: d["y1"] - d["x"], "linear combination of '(bad|y1)' and the fixed effects in the 36 records that"),
+        (lambda d: d["y1"].where(d["y1"].isna(), 2.0), "the response bad is 2 in every row used"),
+    ],
+)
+def test_087_a_response_without_variance_of_its_own_is_refused_by_name(formula, values, words):
+    data = traits()
+    data["bad"] = values(data)
+    refused(DegenerateResponse, words, formula, data)
+
+
+def test_087_a_sum_of_responses_is_refused():
+    data = traits().assign(total=lambda d: d["y2"] + d["y3"])
+    words = "the response total is an exact linear combination of 'y2', 'y3' and the fixed effects in all records"
+    refused(DegenerateResponse, words, "cbind(y2, y3, total) ~ x", data)
+    refused(DegenerateResponse, "'y2', 'y3' and the fixed effects in the 36", "cbind(y1, y2, y3, total) ~ 1", data)
+    refused(DegenerateResponse, "'y2', 'y3' and the", "cbind(y2, y3, total) ~ x + (1 | g)", data, residual="diag")
+    bind("cbind(y2, y3, total) ~ x + diag(1 | g)", data, residual="diag")  # three models that do not meet
+    nearly = data.assign(total=lambda d: d["total"] + 1e-5 * d["z"])
+    bind("cbind(y2, y3, total) ~ x", nearly)
+
+
+def test_087_a_response_with_fewer_cells_than_effects_is_refused():
+    data = traits().assign(few=lambda d: d["y2"].where(np.arange(len(d)) < 3))
+    words = "the response few is observed in 3 records and has 3 fixed effects: nothing is left"
+    refused(DegenerateResponse, words, "cbind(y2, few) ~ x + z", data, residual="diag")
+
+
+def test_088_responses_of_any_scale_are_checked_alike():
+    data = traits().assign(y2=lambda d: 1e-6 * d["y2"], y3=lambda d: 1e6 * d["y3"] + 1e9)
+    spec = bind("cbind(y1, y2, y3) ~ x + (1 | g)", data)
+    assert spec.traits.t == 3
+    both = data.assign(sum=lambda d: d["y2"] + 1e-12 * d["y3"])
+    refused(DegenerateResponse, "the response sum is an exact", "cbind(y2, y3, sum) ~ x", both)
+
+
+def test_089_more_parameters_than_cells_are_refused_with_a_count():
+    data = traits().iloc[10:16]
+    words = (
+        "any residual covariance of 4 responses needs at least as many records beyond the 3 fixed effects, and there"
+    )
+    refused(IdentifiabilityError, words, "cbind(y1, y2, y3, y4) ~ x + z", data)
+    refused(IdentifiabilityError, r"residual='diag', or 'fa\(1\)'", "cbind(y1, y2, y3, y4) ~ x + z", data)
+    bind("cbind(y1, y2, y3, y4) ~ x + z", data, residual="diag")
+    more = traits().iloc[8:24]
+    refused(IdentifiabilityError, "88 parameters of covariance", "cbind(y1, y2, y3, y4) ~ 1 + (1 + x + z | g)", more)
+    refused(IdentifiabilityError, "write fa.1 . x . z . g, 1. or", "cbind(y1, y2, y3, y4) ~ 1 + (1 + x + z | g)", more)
+
+
+def test_089_responses_that_no_record_shares_need_a_diagonal_residual():
+    data = traits()
+    data["a"], data["b"] = data["y2"].where(np.arange(40) % 4 < 2), data["y3"].where(np.arange(40) % 4 > 1)
+    words = "no record has both a and b, so nothing tells their residual covariance: write residual='diag'"
+    refused(IdentifiabilityError, words, "cbind(a, b) ~ x + (1 | g)", data)
+    refused(
+        IdentifiabilityError,
+        words.replace(", so", r" \(nor 1 more pairs\), so"),
+        "cbind(a, b, c) ~ 1",
+        data.assign(c=data["y4"].where(np.arange(40) % 4 > 1)),
+    )
+    spec = bind("cbind(a, b) ~ x + (1 | g)", data, residual="diag")
+    assert spec.terms[0].structure.n_par == 3
+    data.loc[["r0", "r1"], "b"] = [0.3, 0.7]
+    words = "only 2 records have both a and b, too few for a residual covariance beside 2 fixed effects"
+    refused(IdentifiabilityError, words, "cbind(a, b) ~ x + (1 | g)", data)
+
+
+def test_089_responses_of_unrelated_levels_need_a_diagonal_term():
+    data = traits()
+    half = np.arange(40) < 20
+    data["a"], data["b"] = data["y2"].where(half), data["y3"].where(~half)
+    words = r"\(1 \| g\): no level of 'g' has records of both 'a' and 'b', so nothing tells .*: write diag\(1 \| g\)"
+    refused(IdentifiabilityError, words, "cbind(a, b) ~ x + (1 | g)", data, residual="diag")
+    bind("cbind(a, b) ~ x + diag(1 | g)", data, residual="diag")
+    A = np.zeros((40, 40))
+    A[:20, :20], A[20:, 20:] = kinship(data["id"][:20].tolist()), kinship(data["id"][20:].tolist())
+    A = pd.DataFrame(A, data["id"].tolist(), data["id"].tolist())
+    words = r"\(id, cov=A\)\): no level of 'id' has records of both 'a' and 'b' or relatives with them"
+    refused(IdentifiabilityError, words, "cbind(a, b) ~ x + (1 | gr(id, cov=A))", data, cov={"A": A}, residual="diag")

@@ -347,3 +347,40 @@ def test_features_and_their_effects_are_refused_where_they_do_not_fit(capsys, ma
     )
     assert code == 2
     assert "no term of the model has features" in err
+
+
+def test_several_responses_are_fitted_with_the_residual_asked_for(capsys, kin):
+    data, A, folder = kin
+    data = data.assign(y2=lambda d: 0.5 * d.y + np.random.default_rng(5).standard_normal(60))
+    data.loc[3:6, "y2"] = np.nan
+    data.to_csv(folder / "two.csv", index=False)
+    formula = "cbind(y, y2) ~ x + common(w) + at(y2, x:w) + (1 | id:A)"
+    want = mv.fit(formula, data, cov={"A": A}, residual="diag")
+    given = ("fit", formula, folder / "two.csv", "--cov", f"A={folder / 'A.csv.gz'}", "--residual", "diag")
+    code, out, err = run(capsys, *given, "--json", "-", "--tidy", folder / "tidy.csv", "--explain")
+    assert code == 0
+    assert "one for all responses: w" in err
+    made = json.loads(out)
+    assert made["model"]["response"] == ["y", "y2"]
+    np.testing.assert_allclose(made["fit"]["loglik"], want.llf, **OBJECTIVE)
+    assert [row["name"] for row in made["fixed"]] == list(want.spec.x_names)
+    tidy = pd.read_csv(folder / "tidy.csv")
+    np.testing.assert_allclose(tidy["estimate"], want.tidy()["estimate"], **OBJECTIVE)
+    assert run(capsys, *given)[1].strip() == str(want.summary()).strip()
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "words"),
+    [
+        ("cbind(y, x) ~ (1 | id)", ("--residual", "ar1(1 | id)"), "residual= is 'us', 'diag', 'cs' or 'fa(1)'"),
+        ("cbind(y, x) ~ common(w):w + (1 | id)", (), "common() can only stand as a term of its own"),
+        ("cbind(y, x) ~ at(z, w) + (1 | id)", (), "at(): no response is called z. The responses are: y, x"),
+        ("y ~ common(w) + (1 | id)", (), "there is one, y: write w alone"),
+        ("y ~ w + (1 | id)", ("--residual", "fa(1)"), "a covariance among several responses, and there is one, y"),
+    ],
+)
+def test_mistakes_with_several_responses_are_explained(capsys, kin, formula, options, words):
+    code, out, err = run(capsys, "fit", formula, kin[2] / "data.csv", *options)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "^" in err

