@@ -6,13 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 import mixedvc as mv
 from mixedvc import structures
 from mixedvc.inference import blup, se
-from mixedvc.likelihood import choose, likelihoods, sparse_mme, sparse_moments
+from mixedvc.likelihood import choose, likelihoods, sparse_equations, sparse_mme, sparse_moments
 from mixedvc.likelihood.sparse_residual import has_records, records_of
+from mixedvc.likelihood.sparse_sources import source_of
 from mixedvc.linalg.dense import NotPositiveDefinite
+from mixedvc.linalg.sparse_cholesky import analyse
 from mixedvc.testing import assemble, problems, thetas
 from mixedvc.testing.brute import Brute
 from mixedvc.testing.likelihood_checks import (
@@ -147,12 +150,13 @@ def test_moments_of_many_rows_are_estimated_and_the_residual_s_exactly(monkeypat
     assert 0 < np.abs(guessed - S).max() < 0.1 * np.abs(S).max()
 
 
-def test_traits_in_units_of_a_million_and_a_millionth_cost_no_digits():
+@pytest.mark.parametrize("unit", [[1e-6, 1e6], [1.0, 1e-7, 1e7]])
+def test_traits_in_units_of_a_million_and_a_millionth_cost_no_digits(unit):
     """θ of traits y·c is D θ D, and so is everything that follows; zero and singular Σ stay so."""
-    Y, X, who, herd, A, _ = _animals(20, 2, 1)
+    Y, X, who, herd, A, _ = _animals(20, len(unit), 1)
     terms = [assemble.term("id", who, covariance=A), assemble.term("herd", herd)]
-    near, far = assemble.traits_spec(Y, X, terms), assemble.traits_spec(Y * [1e-6, 1e6], X, terms)
-    unit = np.array([1e-6, 1e6])
+    near, far = assemble.traits_spec(Y, X, terms), assemble.traits_spec(Y * unit, X, terms)
+    unit = np.array(unit)
     jacobian = np.sum(np.log(unit)[near.traits.trait]) - 2 * np.log(unit).sum()  # REML: two columns a trait
     for where, theta in thetas.points(near).items():
         got = likelihoods.get("sparse")(far).at(far.theta([S * np.outer(unit, unit) for S in near.sigmas(theta)]))
@@ -254,3 +258,22 @@ def test_standard_errors_of_many_parameters_are_those_of_the_average_information
     assert se.default_kind(spec, "sparse") == "expected"
     monkeypatch.setattr(se, "MOST_SCORES", 1e8)  # 18 scores of 4e7 and more
     assert se.default_kind(spec, "sparse") == "average"
+
+
+def test_effects_of_a_level_are_eliminated_one_after_the_other(population):
+    data, cov = population
+    spec = mv.model("cbind(y1, y2) ~ 1 + (1|id:A) + (1|litter)", data, cov=cov)
+    analysis = likelihoods.get("sparse")(spec).setup.equations.analysis
+    rank = np.argsort(sparse_equations._level_order(*_levels(spec)))
+    assert (np.diff(rank.reshape(-1, 2), axis=1) == 1).all()
+    assert (
+        analysis.nnz <= 1.1 * analyse(sp.coo_array((np.ones(len(analysis.rows)), (analysis.rows, analysis.cols)))).nnz
+    )
+
+
+def _levels(spec):
+    """What the order is made from, of terms whose levels meet where they share a record."""
+    sources = [source_of(term) for term in spec.terms]
+    met = [source.seen[term.codes] for source, term in zip(sources, spec.terms, strict=True)]
+    patterns = [(i, j, met[i], met[j]) for i in range(2) for j in range(i, 2)]
+    return patterns, sources, [2, 2]
