@@ -217,6 +217,11 @@ class CanonicalEvaluation:
         grams = weighted_grams(self.frame.Z, np.hstack([both, self.frame.d[:, None] * both]))
         return grams.reshape(2, t, t, r, r)
 
+    @cached_property
+    def _crossed(self) -> Float:
+        """(2, t, t, t, r, r) C between canonical traits c and d, times Z₀ᵀ diag(d^s w_d w_e) Z₀."""
+        return self._W[None, :, :, None] @ self._met[:, None]
+
     def _products(self, first: int, second: int) -> Float:
         """Φ[a, b, x, y] = tr(T V_ab T V_xy), V_ab with K^first and V_xy with K^second; T = V⁻¹ − H."""
         T, w, t = self.state.T, self.state.w, len(self.state.T)
@@ -228,11 +233,12 @@ class CanonicalEvaluation:
             inner -= 2.0 * (weighted @ self._leverage.reshape(-1, t * t)).reshape(t, t, t)
         Phi = self._turned(T.T @ inner @ T)  # b, x, y, a
         if self._corrected:
-            one, two = (np.einsum("cdlk,dekm->cdelm", self._W, self._met[s], optimize=True) for s in (second, first))
-            H = np.einsum("cdelm,efcml->cdef", one, two, optimize=True)
-            for axis in range(4):
-                H = np.moveaxis(np.tensordot(T.T, H, axes=(1, axis)), 0, axis)
-            Phi = Phi + H
+            r = self.frame.Z.shape[1]
+            left = self._crossed[second].transpose(0, 2, 1, 3, 4).reshape(t, t, t, r * r)  # c, e; d; l, m
+            right = self._crossed[first].transpose(2, 0, 4, 3, 1).reshape(t, t, r * r, t)  # c, e; l, m; f
+            H = (left @ right).transpose(0, 2, 1, 3).reshape(t * t, t * t)  # c, d; e, f
+            both = np.kron(T, T)
+            Phi = Phi + (both.T @ H @ both).reshape(Phi.shape)
         return Phi.transpose(3, 0, 1, 2)
 
     @cached_property
