@@ -68,7 +68,7 @@ def responses(formula: Formula, request: Request, evaluator: Evaluator) -> Respo
             raise DataError(f"the response {text} is not one column of numbers")
         columns.append(value[:, None])
         gone.append(np.logical_or.reduce([evaluator.column(name).missing for name in names_in(text)])[:, None])
-        names.append(text)
+        names.append(key if len(formula.response) > 1 else text)
     if len(set(names)) < len(names):
         raise DataError(f"responses need different names: {listed(names)}")
     return Responses(np.concatenate(columns, axis=1), tuple(names), np.concatenate(gone, axis=1))

@@ -326,7 +326,8 @@ def _function(node: Call, source: str) -> str:
             "common": "as a term of its own, added with '+': the product goes inside, as in common(x:z)",
             "at": "as a term of its own, added with '+': at(trait, 'y1'):x of R is at(y1, x) here",
         }
-        what = f"{node.name}() can only stand {where.get(node.name, 'around a bar that is added as a term')}"
+        around = "around a bar that is added as a term, (1 | g); us(trait):g of R is (1 | g) of several responses here"
+        what = f"{node.name}() can only stand {where.get(node.name, around)}"
         raise FormulaError(what, source, node.start, stop)
     near = difflib.get_close_matches(node.name[:40], TRANSFORMS, n=1)
     meant = f"; did you mean {near[0]}()?" if near else ""

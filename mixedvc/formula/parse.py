@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import NoReturn
 
 from ..errors import FormulaError
 from .allowlist import TRANSFORMS, column, names, tree
 from .bars import STRUCTURES, bar_terms, check_repeated, is_bar
 from .canonical import expression_text, quote
 from .expand import Algebra, Budget
-from .syntax import Call, Name, Node, Paren, Parser, Sum
+from .syntax import Binary, Call, Name, Node, Paren, Parser, Sum
 from .terms import FixedTerm, Formula, TraitTerms
 from .tokens import Token, tokenize
 from .trait_terms import check_shared, trait_terms
 
+_LISTS = ("c", "list", "mvbind", "rbind", "cbind")
 _RESPONSE_KINDS = ("elementwise", "stateful", "identity")
 
 
@@ -130,9 +132,23 @@ def _tilde(source: str, tokens: list[Token]) -> int:
         raise FormulaError("the formula has no '~' between response and terms: 'y ~ …'", source, 0, tokens[-1].start)
     if len(found) > 1:
         raise FormulaError("a second '~'; a formula has one", source, tokens[found[1]].start)
+    comma = _bare_comma(tokens[: found[0]])
+    if comma is not None:
+        raise FormulaError("several responses are written cbind(y1, y2)", source, comma.start)
     if found[0] == 0:
         raise FormulaError("the response is missing: write 'y ~ …'", source, tokens[0].start)
     return found[0]
+
+
+def _bare_comma(tokens: list[Token]) -> Token | None:
+    """The first comma outside of parentheses."""
+    depth = 0
+    for token in tokens:
+        if token.kind == "op":
+            depth += (token.text in "([") - (token.text in ")]")
+            if token.text == "," and depth == 0:
+                return token
+    return None
 
 
 def _response(node: Node, source: str) -> tuple[str, ...]:
@@ -162,14 +178,26 @@ def _one_response(node: Node, source: str) -> str:
         if node.name == "." and not node.quoted:
             raise FormulaError("'.' cannot be a response", source, node.start, node.stop)
         return quote(column(node, source))
-    if not isinstance(node, Call):
-        what = "a response is a column, a transform of one, I(…) for arithmetic, or cbind(y1, y2)"
-        raise FormulaError(what, source, node.start, node.stop)
+    if not isinstance(node, Call) or node.name in _LISTS:
+        _no_response(node, source)
     text = expression_text(tree(node, source))
     kind = TRANSFORMS[text.partition("(")[0]].kind
     if kind not in _RESPONSE_KINDS:
         raise FormulaError(f"{node.name}() cannot make a response", source, node.start, node.stop)
     return text
+
+
+def _no_response(node: Node, source: str) -> NoReturn:
+    """What to write for several responses, or for arithmetic."""
+    what = "a response is a column, a transform of one, I(…) for arithmetic, or cbind(y1, y2)"
+    written = source[node.start : node.stop]
+    parts = node.args if isinstance(node, Call) else [part for _, part in node.parts] if isinstance(node, Sum) else ()
+    if isinstance(node, Sum | Binary):
+        what = f"arithmetic of a response goes into I(): I({written})"
+    if parts and all(isinstance(part, Name) for part in parts):
+        several = f"several responses are written cbind({', '.join(source[p.start : p.stop] for p in parts)})"
+        what = f"{several}; {what}" if isinstance(node, Sum) else several
+    raise FormulaError(what, source, node.start, node.stop)
 
 
 def _cut(node: Node, specials: list[Node]) -> Node | None:

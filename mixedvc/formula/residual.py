@@ -107,6 +107,9 @@ def trait_residual(source: str, structures: Collection[str]) -> TraitResidual | 
         node = node.inner
     if not isinstance(node, Name | Call) or node.name not in structures or (isinstance(node, Name) and node.quoted):
         return None
+    if isinstance(node, Call) and node.args and isinstance(node.args[0], Name) and not node.args[0].quoted:
+        first, what = node.args[0], f"residual= is among the responses of a record as it is: write {node.name!r}"
+        raise FormulaError(what, source, first.start, first.stop)
     options = structure_options(node, node.args, source) if isinstance(node, Call) else ()
     inner = ", ".join(f"{name}={value!r}" for name, value in options)
     return TraitResidual(node.name, options, source, f"{node.name}({inner})" if inner else node.name)

@@ -211,7 +211,8 @@ def test_a_matrix_of_responses_is_cbind_of_its_columns():
     unnamed = bind("Y ~ x + at('Y[2]', z)", data, responses={"Y": data[["y1", "y2"]].to_numpy()})
     assert unnamed.x_names[-1] == "Y[2]: z"
     quoted = bind("cbind(`y 1`, y2) ~ at(`y 1`, x) + at('y2', z)", data.rename(columns={"y1": "y 1"}))
-    assert quoted.x_names == ("`y 1`: Intercept", "`y 1`: x", "y2: Intercept", "y2: z")
+    assert quoted.x_names == ("y 1: Intercept", "y 1: x", "y2: Intercept", "y2: z")
+    assert quoted.y_names == quoted.traits.names == ("y 1", "y2")  # columns by their own names, without back-quotes
     positive = data.assign(y1=np.exp(data["y1"]))
     assert bind("cbind(log(y1), y2) ~ at(log(y1), x)", positive).x_names[1] == "log(y1): x"
 

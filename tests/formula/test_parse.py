@@ -52,7 +52,7 @@ def test_spans_point_into_the_source():
     ("source", "message", "place"),
     [
         ("y ~ x + y", "response y also stands right", "y"),
-        ("y1 + y2 ~ x", "a response is a column", "y1 + y2"),
+        ("y1 + y2 ~ x", "several responses are written cbind(y1, y2)", "y1 + y2"),
         ("cbind(y, y) ~ x", "response y is given twice", "y"),
         ("cbind() ~ x", "cbind() without responses", "cbind()"),
         ("cbind(a=y) ~ x", "responses without names", "a"),

@@ -57,6 +57,14 @@ def test_the_words_are_only_words_where_they_are_called():
 @pytest.mark.parametrize(
     ("source", "message", "place"),
     [
+        ("mvbind(a, b) ~ x", "several responses are written cbind(a, b)", "mvbind(a, b)"),
+        ("c(a, b) ~ x", "several responses are written cbind(a, b)", "c(a, b)"),
+        ("a + b ~ x", "cbind(a, b); arithmetic of a response goes into I(): I(a + b)", "a + b"),
+        ("a, b ~ x", "several responses are written cbind(y1, y2)", ","),
+        ("cbind(log(a), b / 100) ~ x", "goes into I(): I(b / 100)", "b / 100"),
+        ("cbind(a, c(b, d)) ~ x", "several responses are written cbind(b, d)", "c(b, d)"),
+        ("c(a, 1) ~ x", "a response is a column, a transform of one", "c(a, 1)"),
+        ("cbind(a,b) ~ us(trait):g", "us(trait):g of R is (1 | g) of several responses here", "us"),
         ("cbind(a,b) ~ common()", "common() takes fixed effects, added with '+'", "common()"),
         ("cbind(a,b) ~ common(x, z)", "common() takes fixed effects, added with '+'", "common(x, z)"),
         ("cbind(a,b) ~ common(x=z)", "it has no argument 'x'", "x"),
