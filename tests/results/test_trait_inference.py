@@ -14,6 +14,7 @@ from scipy import stats
 import mixedvc as mv
 from mixedvc.errors import OptionError
 from mixedvc.inference.diagnostics import slope
+from mixedvc.inference.nesting import nest
 from mixedvc.inference.resample import resampler
 from tests.inference import trait_cases as cases
 from tests.inference.kr_brute import BruteKenwardRoger
@@ -84,6 +85,23 @@ def test_terms_that_the_traits_share_are_tested_once_and_terms_of_one_trait_alon
     assert "common" in str(table)
 
 
+def test_shared_terms_in_sequence_come_after_every_traits_own(gaps):
+    """Type I of the first shared term: its slope on the second, both adjusted for the traits' own columns."""
+    frame, _, _, _ = gaps
+    z = frame["x"] + 0.5 * frame["o"] + (frame["f"] == "b")
+    fit = mv.fit("cbind(y1, y2) ~ f + common(x + z)", frame.assign(z=z))
+    spec = fit.spec
+    own, shared = spec.X[:, :6], spec.X[:, 6:]
+    left = shared - own @ np.linalg.lstsq(own, shared, rcond=None)[0]
+    slope_of_z = (left[:, 0] @ left[:, 1]) / (left[:, 0] @ left[:, 0])
+    table = fit.anova(1)
+    assert_allclose(table.hypotheses["x"].to_numpy()[0, 6:], [1.0, slope_of_z], **OBJECTIVE)
+    assert_allclose(table.hypotheses["z"].to_numpy()[0, 6:], [0.0, 1.0], **OBJECTIVE)
+    value = fit.params["x"] + slope_of_z * fit.params["z"]
+    se = fit.contrast({"x": 1.0, "z": slope_of_z}).frame["se"].iloc[0]
+    assert_allclose(table.frame.loc[("x", "common"), "F value"], (value / se) ** 2, **PARAMETER)
+
+
 def test_kenward_and_rogers_method_agrees_with_its_definition(gaps):
     _, _, fit, _ = gaps
     brute = BruteKenwardRoger(fit.spec, fit.theta)
@@ -115,6 +133,7 @@ def test_marginal_means_are_predictions_of_each_trait_on_the_grid(gaps):
     assert list(between["contrast"]) == ["y1 - y2"] * 3
     gap = want["y1"]["predicted"] - want["y2"]["predicted"]
     assert_allclose(between["estimate"], gap, **OBJECTIVE)
+    assert list(fit.emmeans([], by="f").frame.columns[:2]) == ["f", "trait"]
     slopes = fit.emmeans([], var="x").frame
     assert_allclose(slopes["estimate"], fit.params[["y1: x", "y2: x"]], **PARAMETER)
     with pytest.raises(OptionError, match="rename that column"):
@@ -243,6 +262,23 @@ def test_the_ratio_of_a_reduced_rank_covariance_is_referred_to_the_cone_of_its_n
         want = 1.0 if x < 1e-9 else 0.5 * stats.chi2.sf(x, 1)
         assert row["df"] == 1
         assert_allclose(row["p_mixture"], want, rtol=1e-4)
+
+
+def test_the_edge_of_a_reduced_rank_covariance_is_its_null_space():
+    rng = np.random.default_rng(2)
+    g = np.repeat(np.arange(30), 5)
+    Y = rng.standard_normal(30)[g][:, None] * [1.0, 0.8, 0.6] + rng.standard_normal((150, 3))
+    frame = pd.DataFrame(Y, columns=["a", "b", "c"]).assign(g=[f"g{j}" for j in g])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        small, large = (mv.fit(f"cbind(a, b, c) ~ 1 + {term}", frame) for term in ("rr(1|g, 1)", "(1|g)"))
+    found = nest(small.spec, small.estimate, large.spec, large.estimate)
+    assert found.df == 3
+    assert found.cone.blocks == (2,)
+    assert found.cone.extra == 0
+    Sigma = small.spec.sigmas(small.theta)[0]
+    assert_allclose(Sigma @ found.edges[0], 0.0, atol=1e-8 * np.trace(Sigma))
+    assert_allclose(found.edges[0].T @ found.edges[0], np.eye(2), atol=1e-10)
 
 
 @pytest.mark.slow
