@@ -25,8 +25,7 @@ def prediction_cov(frame: CanonicalFrame, state: CanonicalState, W: Float | None
     if term < len(spec.terms):
         F, outside = _effects_inside(frame), None
     else:
-        F = _residuals_inside(frame)
-        outside = None if frame.complete else 1.0 - np.square(F).sum(axis=0)
+        F, outside = _residuals_inside(frame)
     explained = np.zeros((of.q, t, t))
     sums = np.square(F).T @ w
     if outside is not None:
@@ -59,9 +58,11 @@ def _effects_inside(frame: CanonicalFrame) -> Float:
     return np.asarray(F)
 
 
-def _residuals_inside(frame: CanonicalFrame) -> Float:
-    """(c, n) Uᵀ of each record, in the order of the residual's levels."""
-    codes = frame.rows.spec.residual.codes[frame.records.cells[:, 0]]
-    F = np.zeros((frame.U.shape[1], frame.rows.spec.residual.q))
+def _residuals_inside(frame: CanonicalFrame) -> tuple[Float, Float | None]:
+    """(c, q) Uᵀ of each record at its level of the residual, and what U leaves of it; zeros for levels without one."""
+    residual = frame.rows.spec.residual
+    codes = residual.codes[frame.records.cells[:, 0]]
+    F, outside = np.zeros((frame.U.shape[1], residual.q)), np.zeros(residual.q)
     F[:, codes] = frame.U.T
-    return F
+    outside[codes] = 1.0 - np.square(frame.U).sum(axis=1)
+    return F, None if frame.complete else outside

@@ -35,10 +35,11 @@ from .kernels import (
 from .moments import moment_equations
 from .panel import frames_of
 from .record_products import RecordProducts, record_products
-from .rows import RowFrame, working_rows
+from .rows import RowFrame, Rows, working_rows
 from .turned import TurnedLikelihood, on_orthogonal_effects
 
 Float = NDArray[np.float64]
+SINGULAR = 1e-9  # part of a row's variance that the rows before leave, below which V counts as singular
 _ROUGH_FROM = 1500  # rows from which the first Newton steps are taken in single precision
 
 
@@ -57,6 +58,7 @@ class DenseState:
         pool: Pool,
         extra: int = 0,
         records: RecordProducts | None = None,
+        root: Float | None = None,
     ):
         n = pool.n
         self.kernels, self.theta, self.n, self.extra, self.records = kernels, theta, n, extra, records
@@ -66,7 +68,12 @@ class DenseState:
         V.fill(0.0)
         for kernel, part in zip(kernels, self._parts, strict=True):
             kernel.add_to(V, part)
+        self._lifted = root is not None
+        if root is not None:
+            V += root @ root.T
+        variances = np.diagonal(V).copy()
         self.L = la.cholesky(V, overwrite=True)
+        self.least = float((np.square(np.diagonal(self.L)) / variances).min())  # part of a variance that is its own
         self.logdet = la.logdet_from_cholesky(self.L)
         if extra:
             if theta[-1] <= 0:
@@ -197,6 +204,8 @@ class DenseState:
 
     def _free_by_identity(self) -> int | None:
         """A parameter whose row follows from Σ_k θ_k tr(V⁻¹V_jV⁻¹V_k) = tr(V⁻¹V_j): the largest kernel's."""
+        if self._lifted:
+            return None  # the sum is not V
         best, where, j = 1e-2, None, 0
         for i, kernel in enumerate(self.kernels):
             if isinstance(kernel, ScalarKernel) and (share := self._share(i)) > best:
@@ -223,6 +232,15 @@ class DenseState:
                 found[j, k] = found[k, j] = value
         found[-1, -1] += self._extra(1)
         return found
+
+
+def _row_variances(rows: Rows, theta: Float) -> Float:
+    """(n,) variances of the working rows, known covariances as if of unit diagonal."""
+    parts = zip(rows.spec.all_terms, rows.spec.sigmas(theta), strict=True)
+    found = [
+        np.einsum("na,ab,nb->n", rows.basis(term), Sigma, rows.basis(term), optimize=True) for term, Sigma in parts
+    ]
+    return np.asarray(np.maximum(sum(found), 0.0))
 
 
 def _split(kernels: Sequence[Kernel], theta: Float) -> list[Float]:
@@ -297,9 +315,24 @@ class DenseLikelihood:
         if self._last is not None and np.array_equal(self._last.theta, theta):
             return self._last
         self._last = None  # its factors make room for the new ones
-        state = DenseState(self._kernels, theta, self._pool, self._frame.extra, self._records)
-        self._last = GaussianEvaluation(self._frame, state, theta, self.reml)
+        self._last = self._evaluation(theta)
         return self._last
+
+    def _evaluation(self, theta: Float) -> GaussianEvaluation:
+        """At θ; lifted (see `GaussianEvaluation`) where residuals of several traits may make V singular."""
+        liftable = self.reml and self._frame.rows.p > 0 and self.spec.correlated_residual
+        try:
+            state = DenseState(self._kernels, theta, self._pool, self._frame.extra, self._records)
+            if not liftable or state.least > SINGULAR:
+                return GaussianEvaluation(self._frame, state, theta, self.reml)
+        except la.NotPositiveDefinite:
+            if not liftable:
+                raise
+        Q = self._frame.Q
+        lift = (Q.T * _row_variances(self._frame.rows, theta)) @ Q
+        root = (Q @ la.small_root(lift)).astype(self._pool.dtype, copy=False)
+        state = DenseState(self._kernels, theta, self._pool, self._frame.extra, self._records, root)
+        return GaussianEvaluation(self._frame, state, theta, self.reml, lift)
 
     def rough(self) -> DenseLikelihood | None:
         """The same in single precision where that saves time: good to about four digits of the criterion's slope."""

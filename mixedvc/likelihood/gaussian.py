@@ -86,11 +86,15 @@ class HasEntries(Protocol):
 
 
 class GaussianEvaluation:
-    """One θ; parts are computed when first asked for (see `mixedvc.likelihood.base.Evaluation`)."""
+    """One θ; parts are computed when first asked for (see `mixedvc.likelihood.base.Evaluation`).
 
-    def __init__(self, frame: Frame, state: State, theta: Float, reml: bool):
+    By REML the state may be that of V + Q `lift` Qᵀ, `lift` (p, p): P and log|V| + log|XᵀV⁻¹X| are the same, and exist
+    where V is singular within the fixed effects (a centred kernel, a singular residual).
+    """
+
+    def __init__(self, frame: Frame, state: State, theta: Float, reml: bool, lift: Float | None = None):
         self.frame, self.state, self.theta, self.reml = frame, state, theta, reml
-        self.rows = frame.rows
+        self.rows, self._lift = frame.rows, lift
 
     # ---- fixed effects and the criterion -------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class GaussianEvaluation:
 
     @cached_property
     def beta_cov(self) -> Float:
-        return self.rows.on_user_scale(self._C)
+        return self.rows.on_user_scale(self._C if self._lift is None else self._C - self._lift)
 
     @cached_property
     def Py(self) -> Float:
@@ -241,7 +245,13 @@ class GaussianEvaluation:
         return out[:, 0] if U2.ndim == 1 else out
 
     def solve(self, U: Float) -> Float:
-        return self._on_rows(U, self.state.solve)
+        return self._on_rows(U, self.state.solve if self._lift is None else self._unlifted)
+
+    def _unlifted(self, U: Float) -> Float:
+        """V⁻¹U in coordinates, V without the lift."""
+        C, H = self._C, self._solved[0]
+        M = C - C @ la.cho_solve(la.cholesky(C - self._lift), C)
+        return self.state.solve(U) - H @ (M @ (H.T @ U))
 
     def project(self, U: Float) -> Float:
         return self._on_rows(U, self._project)

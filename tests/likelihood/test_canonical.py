@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mixedvc as mv
-from mixedvc.covariance import Dense, Features
+from mixedvc.covariance import Dense, Features, Identity
 from mixedvc.errors import MixedVCError
 from mixedvc.likelihood import choose, likelihoods, rank_choices
 from mixedvc.likelihood.panel import with_responses
@@ -267,6 +267,22 @@ def test_residuals_are_predicted_as_effects_are(layout):
     for known in (True, False):
         cov = want.prediction_cov(last, fixed_known=known)
         close(got.prediction_cov(last, fixed_known=known), cov, "covariance of residuals", rtol=BRUTE_FORCE)
+
+
+def test_levels_of_the_residual_without_records_keep_their_places():
+    spec = LAYOUTS["repeated records of few levels"]()
+    residual = spec.residual
+    labels = np.arange(residual.q + 2).astype(object)
+    gaps = np.array(residual.codes) + 1
+    gaps[gaps > 4] += 1
+    residual = replace(
+        residual, levels=labels, codes=gaps, covariance=Identity(labels), positions=np.arange(residual.q + 2)
+    )
+    spec = replace(spec, residual=residual)
+    theta = thetas.points(spec)["inside"]
+    got, want = CANONICAL(spec).at(theta), Brute(spec).at(theta)
+    compare_evaluations(got, want, "gaps")
+    close(got.prediction_cov(1), want.prediction_cov(1), "covariance of residuals", rtol=BRUTE_FORCE)
 
 
 def test_a_level_whose_records_have_next_to_no_effect_keeps_its_prediction_error():

@@ -13,6 +13,8 @@ from mixedvc.testing import assemble, problems, thetas, transform
 from mixedvc.testing.brute import Brute
 from mixedvc.testing.likelihood_checks import compare_evaluations, compare_moments
 
+from ..tolerances import OBJECTIVE
+
 DENSE = likelihoods.get("dense")
 
 
@@ -91,3 +93,35 @@ def test_layouts_that_are_no_records_of_traits_are_left_to_full_matrices():
     for term in (replace(spec.terms[0], codes=codes), replace(spec.terms[0], basis=basis)):
         assert record_products(working_rows(replace(spec, terms=(term,)))) is None
     assert record_products(working_rows(problems.bound("slopes"))) is None
+
+
+@pytest.mark.parametrize("layout", ["two kernels", "missing cells", "slopes of several traits"])
+def test_v_lifted_within_the_fixed_effects_changes_no_number(monkeypatch, layout):
+    monkeypatch.setattr("mixedvc.likelihood.dense.SINGULAR", 2.0)
+    spec = LAYOUTS[layout]()
+    theta = thetas.points(spec, 4)["inside"]
+    evaluation = DENSE(spec).at(theta)
+    assert evaluation._lift is not None
+    compare_evaluations(evaluation, Brute(spec).at(theta), layout)
+    assert DENSE(spec, reml=False).at(theta)._lift is None
+
+
+def test_a_singular_residual_beside_centred_kernels_has_a_restricted_likelihood():
+    """That of n − 1 contrasts of the records, formed by hand."""
+    rng = np.random.default_rng(8)
+    n, ids = 9, np.array([f"i{k}" for k in range(9)], dtype=object)
+    M = np.eye(n) - 1.0 / n
+    kernels = [M @ W @ W.T @ M / 12 for W in rng.standard_normal((2, n, 12))]
+    terms = [assemble.term(f"k{j}", ids, covariance=Dense(K, ids)) for j, K in enumerate(kernels)]
+    spec = assemble.traits_spec(rng.standard_normal((n, 2)), np.ones((n, 1)), terms)
+    G, H, b = np.array([[1.0, 0.2], [0.2, 0.7]]), np.array([[0.4, -0.1], [-0.1, 0.5]]), np.array([1.0, -0.6])
+    R = np.outer(b, b)
+    contrasts = np.linalg.svd(np.ones((1, n)))[2][1:]
+    Y = contrasts @ spec.response.reshape(n, 2)
+    K, L = (contrasts @ kernel @ contrasts.T for kernel in kernels)
+    V = np.kron(K, G) + np.kron(L, H) + np.kron(np.eye(n - 1), R)
+    want = -0.5 * (16 * np.log(2 * np.pi) + np.linalg.slogdet(V)[1] + Y.ravel() @ np.linalg.solve(V, Y.ravel()))
+    want -= 0.5 * 2 * np.log(float(n))  # ½ log|XᵀX|
+    theta = spec.theta([G, H, R])
+    np.testing.assert_allclose(DENSE(spec).at(theta).loglik, want, **OBJECTIVE)
+    assert np.isfinite(DENSE(spec).at(theta).expected_information).all()
