@@ -184,7 +184,7 @@ def _columns(
         mine[codes[cells]] = column[cells]
         for e, other in enumerate(values):
             both = ~np.isnan(mine) & ~np.isnan(other)
-            if both.any() and (mine[both] == other[both]).all():
+            if (mine[both] == other[both]).all():
                 values[e] = np.where(np.isnan(other), mine, other)
                 of.append(e)
                 break

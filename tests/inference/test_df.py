@@ -85,6 +85,15 @@ def test_a_contrast_row_is_its_own_coefficient_after_reparametrisation():
         satterthwaite(fit.evaluation, fit.covariance().theta, np.ones((1, 3)))
 
 
+def test_degrees_of_freedom_do_not_depend_on_the_unit_of_a_contrast():
+    fit = cases.by_brute_force(cases.relatives(), cases.RELATIVES_PAR)
+    want = fit.df_fixed()
+    assert_allclose(fit.df_fixed(contrasts=np.diag([3.0, -0.5])), want, **OBJECTIVE)
+    assert_allclose(fit.df_fixed(contrasts=np.diag([3.0, -0.5])[::-1]), want[::-1], **OBJECTIVE)
+    both = np.array([[1.0, 1.0], [0.0, 2.0]])  # the general way, beside a single coefficient
+    assert_allclose(fit.df_fixed(contrasts=both)[1], want[1], **OBJECTIVE)
+
+
 def test_degrees_of_freedom_by_name():
     fit = cases.fitted(assemble.one_way(6, 5))
     assert fit.df_fixed("residual") == [29.0]
