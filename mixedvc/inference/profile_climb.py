@@ -295,6 +295,9 @@ class Climb:
         if isinstance(level, Coordinate):
             x[level.index] = c
             return x
+        near = self._projected(level, x, c)
+        if near is not None:
+            return near
         charts = self.space.at(x)
         a, _ = level.derivatives(self.space, x, charts, self.space.jacobian(charts))
         if not a.any():  # roots of variances that are zero have no slope: open them a little
@@ -306,6 +309,26 @@ class Climb:
                 found = self.restored(level, x, c, int(pivot), float(a[pivot]))
                 if found is not None:
                     return found
+        return None
+
+    def _projected(self, level: Level, q: Float, c: float) -> Float | None:
+        """The point with the level at c that gradient steps reach from q; None where they get stuck.
+
+        One coordinate alone may have to go far, to another branch of solutions.
+        """
+        x, last = q, np.inf
+        for _ in range(40):
+            gap = level.value(self.space, x) - c
+            if not np.isfinite(gap) or abs(gap) > 0.9 * last:
+                return None
+            if abs(gap) <= 1e-12 * max(abs(c), 1e-8):
+                return x
+            charts = self.space.at(x)
+            a, _ = level.derivatives(self.space, x, charts, self.space.jacobian(charts))
+            size = float(a @ a)
+            if size == 0.0:
+                return None
+            x, last = np.clip(x - gap / size * a, self.space.lower, self.space.upper), abs(gap)
         return None
 
     # ---- the iteration --------------------------------------------------------------------------------------

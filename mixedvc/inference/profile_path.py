@@ -169,12 +169,18 @@ class Path:
 
     # ---- points ---------------------------------------------------------------------------------------------
 
-    def point(self, t: float, near: Point) -> Point:
-        """The point at t, from where the other parameters are at `near`; its ζ is ±∞ where t cannot be had."""
+    def point(self, t: float, near: Point, other: Point | None = None) -> Point:
+        """The point at t, from where the other parameters are at `near`; its ζ is ±∞ where t cannot be had.
+
+        `other`: a neighbour to start from as well where the criterion lies below what that one promises.
+        """
         for seen in self.points:
             if seen.t == t:
                 return seen
-        return self._placed(t, self._stand(t, near))
+        stand = self._stand(t, near)
+        if other is not None and not self._as_expected(stand, other.stand):
+            stand = max(stand, self._stand(t, other), key=lambda one: one.loglik)
+        return self._placed(t, stand)
 
     def at(self, t: float) -> Point:
         """The point at t, however far: the higher of two climbs, straight from the estimate and by steps."""
@@ -217,7 +223,19 @@ class Path:
         too_far = (np.abs(move) / np.maximum(np.abs(near.stand.q), 0.1)).max(initial=0.0)
         start = near.stand.q + move / max(1.0, too_far)
         found = self._climb.run(axis.level, start, c)
-        return found if np.isfinite(found.loglik) else self._climb.run(axis.level, near.stand.q, c)
+        if self._as_expected(found, near.stand):
+            return found
+        other = self._climb.run(axis.level, near.stand.q, c)  # where the tangent led to another valley, without it
+        return max(found, other, key=lambda stand: stand.loglik)
+
+    @staticmethod
+    def _as_expected(found: Stand, near: Stand) -> bool:
+        """Whether the criterion fell no more than about what slope and bend promised."""
+        step = found.c - near.c
+        drop = abs(near.slope * step) + 0.5 * abs(near.bend) * step**2
+        if not np.isfinite(drop):
+            return bool(np.isfinite(found.loglik))
+        return bool(found.loglik >= near.loglik - 2.0 * drop - 0.5)
 
     def _edge(self, gone: tuple[int, ...], near: Point, c: float) -> Stand:
         """The maximum of the model without the terms that are zero at an end of the range."""
@@ -272,7 +290,8 @@ class Path:
             width = INF if outer is None else abs(outer.t - inner.t)
             slow, before = (slow + 1, before) if width > 0.5 * before else (0, width)
             t = 0.5 * (inner.t + outer.t) if outer and slow > 2 else self._next(sign, z, inner, outer, bound)
-            found = self.point(t, inner if outer is None or np.isinf(outer.zeta) else self._nearer(t, inner, outer))
+            near = inner if outer is None or np.isinf(outer.zeta) else self._nearer(t, inner, outer)
+            found = self.point(t, near, None if near is inner else inner)
             if abs(abs(found.zeta) - z) < ENOUGH * max(1.0, z):
                 return End(found.t, "crossed", found.zeta, found.stand.converged)
             inner, outer = self._sorted(sign, z, inner, outer, found)

@@ -18,7 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..estimators.charts import BoxChart, Chart, EigenChart, FaceChart, FactorChart, FixedChart, SdChart, box_chart, unmoved
+from ..estimators.charts import (
+    BoxChart,
+    Chart,
+    EigenChart,
+    FaceChart,
+    FactorChart,
+    FixedChart,
+    SdChart,
+    box_chart,
+    unmoved,
+)
 from ..estimators.newton import chart_parameters, scale_parameters
 from ..estimators.start import Units
 from ..linalg import dense as la
@@ -380,7 +390,7 @@ def _scaled(structure: Any, par: Float, units: Units, term: int) -> Float:
 def coordinate_chart(structure: Any, par: Float) -> Chart:
     """A chart of a patterned structure in which every parameter is a coordinate (a variance perhaps by its root)."""
     chart = box_chart(structure, par)
-    return BoxChart(structure, par) if isinstance(chart, EigenChart) else chart
+    return BoxChart(structure, par) if isinstance(chart, (EigenChart, FaceChart, FactorChart)) else chart
 
 
 def _stretches(sizes: Sequence[int]) -> list[slice]:
