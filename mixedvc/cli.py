@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import cli_compare as compare
+from . import cli_each as each
 from . import cli_translate as translate
 from .cli_shared import (
     DONE,
@@ -31,6 +32,7 @@ Fit variance-components mixed models with lme4 formulas and known covariances.
 
   mixedvc fit FORMULA TABLE                     fit a model, print its summary, write results
   mixedvc compare FORMULA TABLE --methods A,B   fit it by several methods, print them side by side
+  mixedvc fit-each FORMULA TABLE …              fit it to each of many responses, write a row for each
   mixedvc translate CODE                        the Python for R code of lme4 and nlme
   mixedvc data                                  list the data sets that come with mixedvc
   mixedvc fit --help                            all options, the formula language and examples
@@ -148,6 +150,17 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     compare.arguments(several)
+    many = commands.add_parser(
+        "fit-each",
+        prog="mixedvc fit-each",
+        usage="mixedvc fit-each FORMULA TABLE --responses FILE [options]",
+        help="fit a model to each of many responses",
+        description=each.ABOUT,
+        epilog=each.EXAMPLES,
+        formatter_class=form,
+        allow_abbrev=False,
+    )
+    each.arguments(many)
     ported = commands.add_parser(
         "translate",
         prog="mixedvc translate",
