@@ -124,11 +124,13 @@ def _images(term: Term, directions: list[Float], v: Float) -> Iterator[Float]:
     n, c = v.shape
     wide = (term.basis[:, :, None] * v[:, None, :]).reshape(n, term.k * c)
     met = _between(term, wide).reshape(n, term.k, c)  # A is read once for all effects
+    rows = [np.flatnonzero(column) if term.k > 1 else slice(None) for column in term.basis.T]
+    parts = [met[there] * term.basis[there, a, None, None] for a, there in enumerate(rows)]
     for D in directions:
         image = np.zeros((n, c))
         for a in np.flatnonzero(D.any(axis=1)):
-            there = np.flatnonzero(term.basis[:, a]) if term.k > 1 else slice(None)
-            image[there] += term.basis[there, a, None] * np.einsum("b,nbc->nc", D[a], met[there])
+            some = np.flatnonzero(D[a])
+            image[rows[a]] += np.einsum("b,nbc->nc", D[a, some], parts[a][:, some])
         yield image
 
 
