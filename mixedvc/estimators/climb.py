@@ -25,6 +25,7 @@ from .charts import Chart, FaceChart, FixedChart, face_at
 from .faces import can_turn, has_bound, turned
 from .newton import Ascent, Point, estimate_from
 from .quadratic import box_step
+from .second_start import best_of_two
 from .setup import begin, check_options, check_restricted
 from .squarem import extrapolated
 from .start import Units
@@ -67,12 +68,20 @@ def climb(
     found = begin(options, spec, likelihood, purpose="iterate")
     if isinstance(found, PointEstimate):
         return found
-    ascent = Ascent(spec, found.likelihood, found.units, options.tol, int(options.max_iter), progress)
     counts = [effects_met(term) for term in spec.all_terms]
-    work = Climb(ascent, update, options.accelerate is not None, counts)
-    at, converged, message = work.run(found.charts)
+    updates = 0
+
+    def run(charts: list[Chart]) -> tuple[Ascent, Point, bool, str]:
+        nonlocal updates
+        ascent = Ascent(spec, found.likelihood, found.units, options.tol, int(options.max_iter), progress)
+        work = Climb(ascent, update, options.accelerate is not None, counts)
+        ended = work.run(charts)
+        updates += work.updates
+        return ascent, *ended
+
+    ascent, at, converged, message = best_of_two(run, spec, found.charts, given=options.start is not None)
     estimate = estimate_from(ascent, at, converged, message, options.name, options.restricted)
-    return replace(estimate, reason=found.reason, extra={"updates": work.updates})
+    return replace(estimate, reason=found.reason, extra={"updates": updates})
 
 
 @dataclass

@@ -13,7 +13,9 @@ from ..likelihood.base import Likelihood
 from ..progress import Progress
 from .again import NewtonRefits
 from .base import PointEstimate, estimators
-from .newton import Ascent, estimate_from
+from .charts import Chart
+from .newton import Ascent, Point, estimate_from
+from .second_start import best_of_two
 from .setup import begin, check_options, check_restricted
 
 
@@ -71,17 +73,21 @@ class Fisher:
         found = begin(self, spec, likelihood)
         if isinstance(found, PointEstimate):
             return found
-        ascent = Ascent(
-            spec,
-            found.likelihood,
-            found.units,
-            self.tol,
-            int(self.max_iter),
-            progress,
-            information="expected",
-            patience=20,
-        )
-        at, converged, message = ascent.run(found.charts)
+
+        def run(charts: list[Chart]) -> tuple[Ascent, Point, bool, str]:
+            ascent = Ascent(
+                spec,
+                found.likelihood,
+                found.units,
+                self.tol,
+                int(self.max_iter),
+                progress,
+                information="expected",
+                patience=20,
+            )
+            return ascent, *ascent.run(charts)
+
+        ascent, at, converged, message = best_of_two(run, spec, found.charts, given=self.start is not None)
         return replace(estimate_from(ascent, at, converged, message, self.name, self.restricted), reason=found.reason)
 
     def refits(self, spec: ModelSpec, estimate: PointEstimate, likelihood: Likelihood) -> NewtonRefits:

@@ -16,7 +16,8 @@ from ..progress import Progress
 from .again import NewtonRefits
 from .base import PointEstimate, estimators
 from .charts import Chart
-from .newton import Ascent, estimate_from
+from .newton import Ascent, Point, estimate_from
+from .second_start import best_of_two
 from .setup import begin, check_options
 from .start import Units
 
@@ -120,8 +121,12 @@ def _fit(
     if isinstance(found, PointEstimate):
         return found
     charts, rough = _approach(spec, found.likelihood, found.units, found.charts)
-    ascent = Ascent(spec, found.likelihood, found.units, options.tol, int(options.max_iter), progress)
-    at, converged, message = ascent.run(charts)
+
+    def run(charts: list[Chart]) -> tuple[Ascent, Point, bool, str]:
+        ascent = Ascent(spec, found.likelihood, found.units, options.tol, int(options.max_iter), progress)
+        return ascent, *ascent.run(charts)
+
+    ascent, at, converged, message = best_of_two(run, spec, charts, given=options.start is not None)
     estimate = estimate_from(ascent, at, converged, message, options.name, options.restricted)
     return replace(estimate, reason=found.reason, extra={"single_precision_evaluations": rough})
 

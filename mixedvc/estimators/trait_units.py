@@ -42,7 +42,7 @@ class TraitUnits:
         size, left = divmod(term.k, t)
         if left or not np.array_equal(_owners(spec, term), np.repeat(np.arange(t), size)):
             return None
-        return np.kron(self.root, np.eye(size))
+        return np.asarray(np.kron(self.root, np.eye(size)), dtype=np.float64)
 
 
 def trait_units(spec: ModelSpec) -> TraitUnits | None:

@@ -26,7 +26,7 @@ class Parameter:
     effect, effect2 : str, str or None
         As the structure names them; `effect2` is None for a variance.
     kind : str
-        "variance" | "covariance" | "correlation" (the last only in non-linear structures).
+        "variance" | "covariance" | "correlation" | "loading" (the last two only in non-linear structures).
     a, b : int
         Entry of Σ for a linear structure; −1 where the parameter is not an entry of Σ.
     single : bool
@@ -57,9 +57,11 @@ def parameters(spec: ModelSpec) -> tuple[Parameter, ...]:
     out: list[Parameter] = []
     for i, term in enumerate(spec.all_terms):
         structure = term.structure
+        kinds = getattr(structure, "kinds", None)
         for j, (effect, effect2) in enumerate(structure.names(term.effects)):
             a, b = structure.pairs[j] if structure.linear else (-1, -1)
             kind = "variance" if effect2 is None else ("covariance" if structure.linear else "correlation")
+            kind = kind if kinds is None else kinds[j]
             out.append(Parameter(i, term.name, effect, effect2, kind, a, b, structure.n_par == 1))
     return tuple(out)
 

@@ -13,7 +13,7 @@ from ..inference.bootstrap import Refitted
 from ..inference.parameters import Parameter, parameters
 from ..inference.ratios import weights
 from ..inference.traits import parameter_shares
-from .frames import share_column
+from .frames import OWN, share_column
 
 Float = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def parameter_values(spec: ModelSpec, fits: Sequence[Refitted]) -> Float:
 def _correlation(rows: Sequence[Parameter], par: Float, j: int) -> Float:
     """A correlation of every refit: the parameter itself, or from three entries of Σ."""
     p = rows[j]
-    if p.kind == "correlation":
+    if p.kind in OWN:
         return par[:, j]
     place = {(q.a, q.b): i for i, q in enumerate(rows) if q.term == p.term}
     first, second = par[:, place[p.a, p.a]], par[:, place[p.b, p.b]]
@@ -79,5 +79,6 @@ def _shares(spec: ModelSpec, rows: Sequence[Parameter], fits: Sequence[Refitted]
         return out
     for b in there:
         theta = fits[b].estimate.theta  # type: ignore[union-attr]
-        out[b] = share_column(spec, SimpleNamespace(theta=theta), tuple(rows))  # type: ignore[arg-type]
+        own = SimpleNamespace(theta=theta, par=fits[b].estimate.par)  # type: ignore[union-attr]
+        out[b] = share_column(spec, own, tuple(rows))  # type: ignore[arg-type]
     return out

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 TIDY_EFFECTS = ("fixed", "ran_pars", "ran_vals")
+OWN = ("correlation", "loading")  # shown beside standard deviations, as they are
 TIDY_SCALES = ("sdcor", "vcov")
 
 
@@ -48,7 +49,7 @@ def variance_frame(
             "group": [p.group for p in rows],
             "effect": pd.Series([None if p.effect == p.group else p.effect for p in rows], dtype=object),
             "effect2": pd.Series([p.effect2 for p in rows], dtype=object),
-            "variance": [np.nan if p.kind == "correlation" else v for p, v in zip(rows, estimate.par, strict=True)],
+            "variance": [np.nan if p.kind in OWN else v for p, v in zip(rows, estimate.par, strict=True)],
             "sd": sd,
             "se": cov.se,
             "lower": lower,
@@ -66,7 +67,7 @@ def sd_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter, .
     for j, (p, value) in enumerate(zip(rows, estimate.par, strict=True)):
         if p.kind == "variance":
             out[j] = np.sqrt(value) if value >= 0 else np.nan
-        elif p.kind == "correlation":
+        elif p.kind in OWN:
             out[j] = value
         else:
             first, second = sigmas[p.term][p.a, p.a], sigmas[p.term][p.b, p.b]
@@ -111,6 +112,9 @@ def share_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter
             out[of] = contribution[at]
             continue
         own = np.array([a == b for a, b in term.structure.pairs])
+        if hasattr(term.structure, "loadings"):
+            out[of] = _factor_shares(term.structure, estimate.par[of], contribution[at][own])
+            continue
         variances = [j for j in range(of.start, of.stop) if rows[j].kind == "variance"]
         if len(variances) == own.sum():
             out[variances] = contribution[at][own]
@@ -123,6 +127,14 @@ def share_column(spec: ModelSpec, estimate: PointEstimate, rows: tuple[Parameter
         return out
     total = contribution.sum()
     return out / total if total > 0 else np.full(len(rows), np.nan)
+
+
+def _factor_shares(structure: Any, par: Float, of_effects: Float) -> Float:
+    """Each effect's share parted among its specific variance and the squares of its loadings."""
+    squares = np.where([kind == "variance" for kind in structure.kinds], par, par**2)
+    rows = np.concatenate([np.arange(len(par) - len(structure.loadings)), structure.loadings.entries[0]])
+    total = np.bincount(rows, squares, minlength=structure.k)[rows]
+    return np.where(total > 0, of_effects[rows] * squares / np.where(total > 0, total, 1.0), 0.0)
 
 
 def level_frame(spec: ModelSpec, i: int, values: Float) -> pd.DataFrame:
@@ -205,6 +217,9 @@ def _tidy_parameters(fit: PointResults, scales: str, level: float, interval: str
                 record |= _estimate(sd, se, _root_limit(row["lower"]), _root_limit(row["upper"], least=np.nan))
             else:
                 record |= _estimate(row["variance"], row["se"], row["lower"], row["upper"])
+        elif p.kind == "loading":
+            record["term"] = f"loading__{p.effect}.{p.effect2}"
+            record |= _estimate(row["sd"], row["se"], row["lower"], row["upper"])
         elif scales == "sdcor" or p.kind == "correlation":
             record["term"] = f"cor__{p.effect}.{p.effect2}"
             record |= _estimate(*fit.correlation(p, level, interval))

@@ -144,6 +144,8 @@ def _meaning(fit: PointResults) -> list[str]:
         out.append("Rows with two effects: a covariance, with the correlation under sd | corr.")
     if "correlation" in kinds:
         out.append("Rows that say corr.: the correlation under sd | corr, with its own standard error and interval.")
+    if "loading" in kinds:
+        out.append("ψ: the specific variance of a trait; λ: its loading on a factor, under sd | corr.")
     if not spec.terms:
         return out
     if all(np.all(term.basis == 1.0) for term in spec.all_terms):

@@ -171,7 +171,7 @@ def _effect(p: Parameter) -> str:
         return ""
     if p.effect2 is None:
         return p.effect
-    if p.kind == "covariance":
+    if p.kind != "correlation":
         return f"{p.effect}, {p.effect2}"
     return f"corr. {p.effect2}" if p.effect == "any" else f"corr. {p.effect}, {p.effect2}"
 

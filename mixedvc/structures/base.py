@@ -19,6 +19,9 @@ class Structure(Protocol):
 
     A structure of the residual may have several entries of Σ share a linear parameter: its `pattern` (k, k) then has
     the number of the parameter of every entry (−1 for an entry that is zero), and `pairs` the first entry of each.
+
+    Two more are optional: `kinds`, what each parameter is ("variance" | "correlation" | "loading") where the names do
+    not tell; and `scaled(par, d)`, the parameters of D Σ D, where every such matrix is a member.
     """
 
     @property

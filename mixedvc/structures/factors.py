@@ -77,7 +77,7 @@ class FactorAnalytic:
     linear = False
 
     def __post_init__(self) -> None:
-        _check_factors(self.k, self.factors, self.n_par, "fa")
+        _check_factors(self.k, self.factors, "fa")
 
     @cached_property
     def loadings(self) -> _Loadings:
@@ -95,7 +95,7 @@ class FactorAnalytic:
     @property
     def kinds(self) -> tuple[str, ...]:
         """What each parameter is."""
-        return ("specific",) * self.k + ("loading",) * len(self.loadings)
+        return ("variance",) * self.k + ("loading",) * len(self.loadings)
 
     def names(self, effects: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:
         return (*((effect, "ψ") for effect in effects), *self.loadings.names(effects))
@@ -153,7 +153,7 @@ class ReducedRank:
     linear = False
 
     def __post_init__(self) -> None:
-        _check_factors(self.k, self.factors, self.n_par, "rr")
+        _check_factors(self.k, self.factors, "rr")
 
     @cached_property
     def loadings(self) -> _Loadings:
@@ -204,12 +204,13 @@ class ReducedRank:
         return self.loadings.gradient(self.loadings.matrix(par))
 
 
-def _check_factors(k: int, factors: object, n_par: int, name: str) -> None:
+def _check_factors(k: int, factors: object, name: str) -> None:
     if isinstance(factors, bool) or not isinstance(factors, (int, np.integer)) or factors < 1:
         raise StructureError(f"{name}(…, factors={factors!r:.40}): a whole number of at least 1 is needed")
     if k < 2:
         raise StructureError(f"{name}() needs at least two traits or effects: one has a variance and nothing to share")
     free = k * (k + 1) // 2
+    n_par = int(k * factors - factors * (factors - 1) // 2) + (k if name == "fa" else 0)
     if factors > k or n_par > free:
         most = max((f for f in range(1, k) if (k - f) ** 2 >= k + f), default=0) if name == "fa" else k
         if factors > k:
@@ -217,8 +218,9 @@ def _check_factors(k: int, factors: object, n_par: int, name: str) -> None:
                 f"{name}() with {factors} factors of {k} effects: there are at most as many as effects"
             )
         remedy = f"at most {most} factor{'' if most == 1 else 's'}, or us()" if most else "us()"
+        many = "factor" if factors == 1 else "factors"
         raise StructureError(
-            f"{name}() with {factors} factor{'s' * (factors > 1)} of {k} effects has {n_par} parameters, more than the "
+            f"{name}() with {factors} {many} of {k} effects has {n_par} parameters, more than the "
             f"{free} of an unstructured covariance: use {remedy}"
         )
 
