@@ -21,6 +21,7 @@ from .parameters import jacobian, par_slices, theta_slices
 Float = NDArray[np.float64]
 KINDS = ("expected", "average", "observed")
 MOST_FLOPS = 2e12  # about a minute on one core
+NO_VARIANCE = 1e-6  # of the largest eigenvalue of a correlation matrix: below it a direction counts as null
 MOST_SCORES = 5e11  # about half a minute of what sparse equations do
 
 
@@ -94,7 +95,7 @@ def parameter_covariance(
         check_kind(kind)
         along = information_along(evaluation, kind, T.T)
         if kind == "observed":
-            along = along - D.T @ _bend(spec, estimate, evaluation) @ D
+            along = along - D.T @ _bend(spec, estimate, evaluation) @ D - _bend_of_faces(spec, estimate, evaluation, D)
         inner = inverse_information(along)
         problem = ""
     except NotPositiveDefinite:
@@ -164,6 +165,34 @@ def _slope(structure: Structure, unit: Float, x: Float) -> Float:
     return structure.gradient(x * unit)[:, first, second] * unit[:, None]
 
 
+def _bend_of_faces(spec: ModelSpec, estimate: PointEstimate, evaluation: Evaluation, D: Float) -> Float:
+    """Second derivative of ℓ along the faces of singular unstructured Σ less that along their tangents D (n_par, r).
+
+    A path of constant rank leaves the tangent by N NᵀDΣ⁺DN Nᵀ, N the null space, where ℓ falls: 2⟨S, …⟩, S = ∂ℓ/∂Σ.
+    """
+    out = np.zeros((D.shape[1],) * 2)
+    free = ~(estimate.at_bound | estimate.fixed)
+    for term, of, at in zip(spec.all_terms, par_slices(spec), theta_slices(spec), strict=True):
+        if term.structure.name != "us" or term.k == 1 or estimate.fixed[of].any():
+            continue
+        face = _face(term, term.structure.build(estimate.par[of]), free[of])
+        if face is None or not face.singular:
+            continue
+        values, vectors = small_eigh(face.scaled)
+        none = values <= NO_VARIANCE * values[-1]
+        null, inverse = vectors[:, none], (vectors[:, ~none] / values[~none]) @ vectors[:, ~none].T
+        S = np.zeros((term.k, term.k))
+        moves = np.zeros((D.shape[1], term.k, term.k))
+        for j, (a, b) in enumerate(term.structure.pairs):
+            S[a, b] = S[b, a] = evaluation.score[at][j] * (1.0 if a == b else 0.5)
+            moves[:, a, b] = moves[:, b, a] = D[of][j]
+        on = np.ix_(face.alive, face.alive)
+        S_null = null @ (null.T @ face.T.T @ S[on] @ face.T @ null) @ null.T
+        m = np.stack([small_solve(face.T, small_solve(face.T, move[on]).T) for move in moves])
+        out += 2.0 * np.einsum("ab,ibc,cd,jda->ij", S_null, m, inverse, m, optimize=True)
+    return 0.5 * (out + out.T)
+
+
 def _directions(spec: ModelSpec, estimate: PointEstimate, free: NDArray[np.bool_]) -> Float:
     """Columns: directions in the space of structure parameters along which the estimate may move."""
     columns = []
@@ -200,9 +229,34 @@ def _free_directions(term: Term, Sigma: Float, free: NDArray[np.bool_]) -> Float
     intercept and the slope of a year do, and what is singular stands out.
     """
     pairs = term.structure.pairs
+    face = _face(term, Sigma, free)
+    if face is None:
+        return np.zeros((len(pairs), 0))
+    moves = _tangent(face.scaled, face.singular)
+    out = np.zeros((len(pairs), len(moves)))
+    for column, move in zip(out.T, moves, strict=True):
+        full = np.zeros_like(Sigma)
+        full[np.ix_(face.alive, face.alive)] = face.T @ move @ face.T.T
+        column[:] = [full[a, b] for a, b in pairs]
+    return out
+
+
+@dataclass(frozen=True)
+class _Face:
+    """An unstructured Σ among its effects of some variance, in orthogonal effects of unit variance: Σ = T scaled Tᵀ."""
+
+    alive: list[int]
+    T: Float
+    scaled: Float
+    singular: bool
+
+
+def _face(term: Term, Sigma: Float, free: NDArray[np.bool_]) -> _Face | None:
+    """Of a term whose parameters `free` are inside; None where no effect has a variance."""
+    pairs = term.structure.pairs
     alive = [a for j, (a, b) in enumerate(pairs) if a == b and free[j]]
     if not alive:
-        return np.zeros((len(pairs), 0))
+        return None
     size = np.sqrt(np.mean(term.basis[:, alive] ** 2, axis=0))
     C = orthogonalising(term.basis[:, alive])
     T = np.diag(1.0 / size) @ (np.eye(len(alive)) if C is None else C)
@@ -210,13 +264,7 @@ def _free_directions(term: Term, Sigma: Float, free: NDArray[np.bool_]) -> Float
     inner = small_solve(T, half.T)
     d = np.sqrt(np.maximum(np.diagonal(inner), 1e-12 * np.diagonal(inner).max()))
     at_edge = any(a in alive and b in alive and not free[j] for j, (a, b) in enumerate(pairs))
-    moves = _tangent(inner / d[:, None] / d, at_edge)
-    out = np.zeros((len(pairs), len(moves)))
-    for column, move in zip(out.T, moves, strict=True):
-        full = np.zeros_like(Sigma)
-        full[np.ix_(alive, alive)] = T @ (d[:, None] * move * d) @ T.T
-        column[:] = [full[a, b] for a, b in pairs]
-    return out
+    return _Face(alive, T * d, inner / d[:, None] / d, at_edge)
 
 
 def _tangent(Sigma: Float, singular: bool) -> list[Float]:
@@ -227,7 +275,7 @@ def _tangent(Sigma: Float, singular: bool) -> list[Float]:
     if not singular:
         return [E + E.T - E * E.T for E in units]
     values, vectors = small_eigh(Sigma)
-    null = vectors[:, values <= 1e-6 * values[-1]]
+    null = vectors[:, values <= NO_VARIANCE * values[-1]]
     # the face's tangent: all symmetric moves without a part in the null space of Σ on both sides
     keep = np.eye(k * k) - np.kron(null @ null.T, null @ null.T)
     moved = np.array([(keep @ (E + E.T).ravel()) for E in units])

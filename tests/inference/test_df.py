@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from mixedvc.errors import OptionError
+import mixedvc as mv
+from mixedvc.errors import BoundaryWarning, OptionError
 from mixedvc.inference.df import mean_matched, satterthwaite
 from mixedvc.testing import assemble
 from tests.inference import cases
 from tests.reference.load import input_or_skip, matrix, reference
-from tests.tolerances import COMPONENT, OBJECTIVE
+from tests.tolerances import COMPONENT, OBJECTIVE, PARAMETER
 
 LMERTEST = {"rtol": 2e-4, "atol": 0}  # lmerTest differentiates numerically
 
@@ -92,6 +93,19 @@ def test_degrees_of_freedom_do_not_depend_on_the_unit_of_a_contrast():
     assert_allclose(fit.df_fixed(contrasts=np.diag([3.0, -0.5])[::-1]), want[::-1], **OBJECTIVE)
     both = np.array([[1.0, 1.0], [0.0, 2.0]])  # the general way, beside a single coefficient
     assert_allclose(fit.df_fixed(contrasts=both)[1], want[1], **OBJECTIVE)
+
+
+def test_a_singular_unstructured_covariance_has_the_degrees_of_freedom_of_one_of_reduced_rank():
+    rng = np.random.default_rng(1)
+    g = np.repeat([0, 1, 2], 20)
+    Y = 2.0 * rng.standard_normal((3, 4))[g] + rng.standard_normal((60, 4)) @ rng.standard_normal((4, 4))
+    data = pd.DataFrame(Y, columns=list("abcd")).assign(g=np.array(["x", "y", "z"])[g])
+    with pytest.warns(BoundaryWarning, match="singular fit"):
+        us = mv.fit("cbind(a, b, c, d) ~ 1 + (1 | g)", data)
+    rr = mv.fit("cbind(a, b, c, d) ~ 1 + rr(1 | g, 2)", data)
+    assert_allclose(us.llf, rr.llf, **OBJECTIVE)
+    assert_allclose(us.df_fixed(), rr.df_fixed(), **PARAMETER)
+    assert_allclose(us.df_fixed(), 2.0, rtol=0.1, atol=0)
 
 
 def test_degrees_of_freedom_by_name():
