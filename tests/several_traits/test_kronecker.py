@@ -17,8 +17,8 @@ from .kronecker import At, Model
 
 OPTIMA = json.loads((Path(__file__).parent / "optima.json").read_text(encoding="utf-8"))
 FAST = list(OPTIMA)[::8]
-# A lower maximum (1064: a ridge) is found from the one start there is; kept so that better starts show.
-LOWER = ("1010", "1060", "1064", "1088", "1090", "1096")
+# A lower maximum is found (1064: along a ridge); kept so that better starts show.
+LOWER = ("1064", "1088")
 SLOW = [name for name in OPTIMA if name not in FAST]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::mixedvc.errors.BoundaryWarning"),
