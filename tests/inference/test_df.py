@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mixedvc as mv
-from mixedvc.errors import BoundaryWarning, OptionError
+from mixedvc.errors import BoundaryWarning, IdentifiabilityWarning, OptionError
 from mixedvc.inference.df import mean_matched, satterthwaite
 from mixedvc.testing import assemble
 from tests.inference import cases
@@ -100,7 +100,7 @@ def test_a_singular_unstructured_covariance_has_the_degrees_of_freedom_of_one_of
     g = np.repeat([0, 1, 2], 20)
     Y = 2.0 * rng.standard_normal((3, 4))[g] + rng.standard_normal((60, 4)) @ rng.standard_normal((4, 4))
     data = pd.DataFrame(Y, columns=list("abcd")).assign(g=np.array(["x", "y", "z"])[g])
-    with pytest.warns(BoundaryWarning, match="singular fit"):
+    with pytest.warns(IdentifiabilityWarning, match="10 parameters"), pytest.warns(BoundaryWarning, match="singular"):
         us = mv.fit("cbind(a, b, c, d) ~ 1 + (1 | g)", data)
     rr = mv.fit("cbind(a, b, c, d) ~ 1 + rr(1 | g, 2)", data)
     assert_allclose(us.llf, rr.llf, **OBJECTIVE)
