@@ -46,6 +46,7 @@ def model(
     ----------
     formula : str
         lme4's grammar plus known covariances: ``"y ~ x + (1 | kin:A)"``, ``"y ~ x + (1 + x | gr(kin, cov=A))"``.
+        Several responses are ``"cbind(y1, y2) ~ x + common(z) + (1 | kin:A)"``: see `mixedvc.design.bind.bind`.
     data : pandas.DataFrame or anything narwhals reads
         One row per observation.
     cov : mapping, optional
@@ -60,9 +61,9 @@ def model(
         Structure of the residual, one variance by default: ``"diag(0 + f | rows)"`` is a variance for each level of f,
         ``"ar1(1 | g)"`` and ``"ar1(0 + time | g)"`` serial correlation within g, ``"cs(1 | g)"`` one correlation,
         ``"us(0 + time | g)"`` any covariance; ``hom=False`` and ``"diag(0 + f | rows) * ar1(1 | g)"`` combine them.
-        See `mixedvc.design.bind.bind`.
+        Of several responses ``"us"`` (default), ``"diag"``, ``"cs"`` or ``"fa(1)"``.  See `mixedvc.design.bind.bind`.
     missing : "omit" | "exclude" | "fail"
-        Rows with missing values are left out; "exclude" keeps their places (NaN) in fitted values and residuals.
+        Rows with missing values (of all responses) are left out; "exclude" keeps their places (NaN) in fitted values and residuals.
     contrasts : mapping, optional
         Contrasts of fixed factors by name: "treatment", "sum", "helmert", "poly" or a matrix.
     align : "labels" | "position"

@@ -57,7 +57,10 @@ def bind(
     Parameters
     ----------
     formula : str
-        ``y ~ x + (1 | g) + (1 | kin:A)``.
+        ``y ~ x + (1 | g) + (1 | kin:A)``; of several responses ``cbind(y1, y2) ~ x + common(z) + at(y1, w) + …``:
+        x has an effect on each, z one for all, w one on y1.  A bar has any covariance among traits × effects;
+        ``diag()``, ``cs()``, ``fa(…, 1)``, ``rr(…, 1)`` around it have fewer, and ``us(1 + x | g, traits="diag")``
+        has none between traits.
     data : table
         A pandas frame, or any table that narwhals reads (polars, pyarrow, …), or a dictionary of columns.
         Text and logicals are factors with sorted levels (by code point; logicals False, True), categoricals keep
@@ -86,8 +89,11 @@ def bind(
         ``diag(0 + f | rows) * ar1(1 | g)``    with a variance for each level of f (cs alike)
         =====================================  =============================================================
 
-        With weights, Cov(e_i, e_j) is divided by √(w_i w_j).
+        With weights, Cov(e_i, e_j) is divided by √(w_i w_j).  Of several responses the residual is a covariance among
+        those of a record: ``"us"`` (default), ``"diag"``, ``"cs"``, ``"fa(1)"``.
     missing : {"omit", "exclude", "fail"}
+        Rows with missing cells: left out; left out, and results padded; refused.  A record of several responses stays
+        as long as it has one of them.
     contrasts : mapping of str, optional
         For factors by name: "treatment", "sum", "helmert", "poly", or a matrix with a row a level. Holds for the
         fixed part and for effects left of a bar.
