@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
-from ..linalg import dense as la
 from ..linalg.dense import NotPositiveDefinite
 from ..linalg.elimination import Elimination
 from ..linalg.memory import require
@@ -39,7 +38,6 @@ _SMALL = 300  # effects below which the pattern is not looked at to tell the pri
 _FILLED = 0.3  # share of the other factors' pairs that meet in the largest one's levels beyond which all of them will
 _WHOLE = 4000  # rows up to which V is factored whole where the residual variance vanishes
 _REGULAR = 1e-5  # least residual variance over a term's part of V that leaves R⁻¹ its digits
-_ROUNDING = 1e-9  # a negative eigenvalue of the residual's correlations that is none
 _DIRECT = 300  # rows up to which tr(T V_jT V_k) is multiplied out
 
 
@@ -193,7 +191,7 @@ class SparseLikelihood:
         try:
             numbers, _ = self.setup.equations.records.inverse(residual)
         except NotPositiveDefinite:
-            return _singular(residual)
+            return bool(np.isfinite(theta).all())  # V may be regular all the same
         parts = [sizes @ np.maximum(np.diagonal(S), 0.0) for sizes, S in zip(self.setup.sizes, sigmas, strict=True)]
         return bool(np.max(parts * self.setup.equations.records.cell_precision(numbers)) > 1.0 / _REGULAR)
 
@@ -240,13 +238,6 @@ def _sizes(rows: Rows, records: Records) -> list[Float]:
         squares = (rows.basis(term) ** 2 * diagonal[:, None]).T
         found.append(np.array([np.bincount(records.cell, x, records.k) / counts for x in squares]).T)
     return found
-
-
-def _singular(Sigma: Float) -> bool:
-    """Whether Σ_e is singular and no more negative than by rounding."""
-    size = np.sqrt(np.maximum(np.diagonal(Sigma), 0.0))
-    size = np.where(size > 0.0, size, 1.0)
-    return bool(np.isfinite(Sigma).all() and la.small_eigh(Sigma / size[:, None] / size)[0][0] > -_ROUNDING)
 
 
 class _Sparse:
