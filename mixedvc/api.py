@@ -63,7 +63,8 @@ def model(
         ``"us(0 + time | g)"`` any covariance; ``hom=False`` and ``"diag(0 + f | rows) * ar1(1 | g)"`` combine them.
         Of several responses ``"us"`` (default), ``"diag"``, ``"cs"`` or ``"fa(1)"``.  See `mixedvc.design.bind.bind`.
     missing : "omit" | "exclude" | "fail"
-        Rows with missing values (of all responses) are left out; "exclude" keeps their places (NaN) in fitted values and residuals.
+        Rows with missing values (of several responses, in all of them) are left out; "exclude" keeps their places
+        (NaN) in fitted values and residuals.
     contrasts : mapping, optional
         Contrasts of fixed factors by name: "treatment", "sum", "helmert", "poly" or a matrix.
     align : "labels" | "position"
