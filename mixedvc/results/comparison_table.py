@@ -51,7 +51,7 @@ def _columns(c: Comparison) -> tuple[list[str], list[list[str]]]:
     """The stub and one column a method, heading first; the cells of a column have one width."""
     frame = c.table
     stub, rows = ["Variances"], []
-    for title, kinds in (("", ("variance", "covariance", "correlation")), ("Fixed effects", ("fixed",))):
+    for title, kinds in (("", ("variance", "covariance", "correlation", "loading")), ("Fixed effects", ("fixed",))):
         part = frame[frame["kind"].isin(kinds)]
         names = list(dict.fromkeys(part["parameter"]))
         if title and names:

@@ -163,7 +163,11 @@ def drawn_theta(fit: TraitResults, kind: str = "boot") -> Float:
         par = np.asarray(sampling.draws)
     else:
         draws = fit.booted.draws
-        par = np.column_stack([draws[p.kind, p.name].to_numpy(dtype=float) for p in parameters(fit.spec)])
+        rows, plain = parameters(fit.spec), ("variance", "covariance")
+        own = [
+            (p.kind if p.kind in plain else "correlation", p.name) for p in rows
+        ]  # correlations, loadings as they are
+        par = np.column_stack([draws[key].to_numpy(dtype=float) for key in own])
     par = par[np.isfinite(par).all(axis=1)]
     if all(term.structure.linear for term in fit.spec.all_terms):
         return np.asarray(par)

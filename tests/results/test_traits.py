@@ -408,3 +408,41 @@ def test_factors_have_correlations_with_errors_and_profiles():
         fit.test_correlation("y1", "y2", 1)
     zero = fit.test_correlation("y1", "y2", 0)
     assert zero.df == "chi-square(1)" and zero.statistic > 0
+    assert "id[y1, λ1]" in str(mv.compare(fit.spec, ["reml"]))
+
+
+@pytest.mark.slow
+def test_a_reduced_rank_has_profiles_that_the_likelihood_agrees_with():
+    from scipy import optimize
+
+    B = np.array([[1.0, 0.0], [0.6, 0.6], [-0.3, 0.9]])
+    frame, A = data(t=3, n=50, seed=2, G=B @ B.T, missing=0, m=100)
+    fit = quiet("cbind(y1, y2, y3) ~ x + rr(1|id:A, 2)", frame, A)
+    brute, low = brute_of(frame, A, 3), np.tril_indices(3)
+
+    def theta(q):
+        L, M = np.zeros((3, 2)), np.zeros((3, 3))
+        L[[0, 1, 2, 1, 2], [0, 0, 0, 1, 1]], M[low] = q[:5], q[5:]
+        return np.concatenate([[S[a, b] for a, b in brute.pairs] for S in (L @ L.T, M @ M.T)])
+
+    begin = np.append(fit.estimate.par[:5], np.linalg.cholesky(fit.R.to_numpy())[low])
+    assert_allclose(brute.loglik(theta(begin)), fit.llf, rtol=1e-9, atol=0)
+    fit.__dict__["booted"] = fit.bootstrap(nsim=25, seed=1)
+    assert np.isfinite(fit.correlations("id", interval="boot")[["lower", "upper"]]).all(axis=None)
+    made = fit.correlations("id", interval="profile")
+    for row, (j, k) in zip(made.to_dict("records"), [(0, 1), (0, 2), (1, 2)], strict=True):
+        for end in (row["lower"], row["upper"]):
+            if abs(end) == 1:
+                continue
+            found = optimize.minimize(
+                lambda q: (-brute.loglik(theta(q)), -brute.score(theta(q)) @ slope(theta, q)),
+                begin,
+                jac=True,
+                method="SLSQP",
+                constraints={
+                    "type": "eq",
+                    "fun": lambda q, j=j, k=k, end=end: correlation(brute.sigmas(theta(q))[0])[j, k] - end,
+                },
+                options={"ftol": 1e-10, "maxiter": 100},
+            )
+            assert_allclose(2 * (fit.llf + found.fun), stats.chi2.ppf(0.95, 1), rtol=0, atol=1e-3)
