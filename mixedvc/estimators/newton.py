@@ -218,7 +218,8 @@ class Ascent:
             for c, x in zip(charts, pieces, strict=True)
         )
         again = self.theta(charts)
-        near = np.allclose(again, theta, rtol=1e-9, atol=1e-12 * np.abs(theta).max())
+        scaled = theta / self.units.factor  # traits may be in units many orders apart
+        near = np.allclose(again / self.units.factor, scaled, rtol=1e-9, atol=1e-12 * np.abs(scaled).max())
         return stayed and near and np.array_equal(again == 0.0, theta == 0.0)
 
     def _flat(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,6 +173,10 @@ def _solved(S: Float, q: Float) -> Float:
 def moment_start(spec: ModelSpec, moments: tuple[Float, Float], units: Units) -> list[Float]:
     """Scaled Σ of every term from S θ = q, each made positive definite with eigenvalues at least FLOOR."""
     S, q = moments
+    traits = trait_units(spec)
+    if traits is not None:  # equations of one pair of traits each: put in those traits' units they weigh the same
+        size = traits.sizes_of_parameters(spec)
+        units, q = replace(units, factor=units.factor / size), q / size
     theta = _solved(units.information(S), units.dual(q))
     out = []
     for Sigma in spec.sigmas(theta):

@@ -44,6 +44,13 @@ class TraitUnits:
             return None
         return np.asarray(np.kron(self.root, np.eye(size)), dtype=np.float64)
 
+    def sizes_of_parameters(self, spec: ModelSpec) -> Float:
+        """(m,) product of the standard deviations of the traits that each linear parameter is about."""
+        mean = np.exp(0.5 * np.log(self.variances).mean())
+        sd = np.append(np.sqrt(self.variances), mean)  # the last: of an effect that several traits have
+        owners = [_owners(spec, term) for term in spec.all_terms]
+        return np.array([sd[owners[w.term][w.a]] * sd[owners[w.term][w.b]] for w in spec.index])
+
 
 def trait_units(spec: ModelSpec) -> TraitUnits | None:
     """Units of a model of several traits; None for one response."""
