@@ -9,6 +9,7 @@ from ..errors import MixedVCError
 from . import formulas
 from .rdeparse import deparse1
 from .rexpr import Node
+from .rsommer import MMER, MMES, sommer
 from .rtopy import Scope, Untranslatable, deparse_short, identifier, python, text
 
 LMER = (
@@ -18,7 +19,9 @@ LMER = (
 LME = ("fixed", "data", "random", "correlation", "weights", "subset", "method", "na.action", "control", "contrasts",
        "keep.data")  # fmt: skip
 GLS = ("model", "data", "correlation", "weights", "subset", "method", "na.action", "control", "verbose")
-MODELS = {"lmer": LMER, "relmatLmer": LMER, "pedigreemm": LMER, "lme": LME, "gls": GLS}
+MODELS = {
+    "lmer": LMER, "relmatLmer": LMER, "pedigreemm": LMER, "lme": LME, "gls": GLS, "mmer": MMER, "mmes": MMES,
+}  # fmt: skip
 MISSING = {"na.omit": "omit", "na.exclude": "exclude", "na.fail": "fail"}
 WITHOUT = ("control", "start", "verbose", "keep.data")
 REASONS = {
@@ -85,11 +88,19 @@ def fit_call(node: Node, scope: Scope) -> FitCall:
     if "data" not in given:
         raise Untranslatable(f"{node.function}() without data=: columns are not looked up among variables", node)
     table = python(given["data"], scope)
+    if node.function in ("mmer", "mmes"):
+        return FitCall(*_formula_first(sommer(given, node, scope), table))
     if node.function in ("lme", "gls"):
         made = _nlme(given, node, table, scope)
     else:
         made = _lmer(given, node, table, scope)
     return _common(made, given, table, scope)
+
+
+def _formula_first(
+    made: tuple[str, tuple[tuple[str, str], ...]], table: str
+) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return made[0], table, made[1]
 
 
 def _common(made: FitCall, given: dict[str, Node], table: str, scope: Scope) -> FitCall:

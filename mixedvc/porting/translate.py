@@ -49,7 +49,7 @@ class Translation:
 
 
 def translate(source: str) -> Translation:
-    """Translate R calls of lme4, lmerTest, lme4qtl, pedigreemm, RLRsim and nlme into Python for mixedvc.
+    """Translate R calls of lme4, lmerTest, lme4qtl, pedigreemm, RLRsim, nlme and sommer into Python for mixedvc.
 
     Parameters
     ----------

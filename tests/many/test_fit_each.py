@@ -179,6 +179,11 @@ def test_other_methods_give_the_numbers_of_fits_alone(holes, data, method):
     both(holes.iloc[:, 2:8], "~ x + (1 | id:A)", data, cov={"A": related()}, method=method)
 
 
+def test_moment_equations_are_shared_by_many_responses(Y, data):
+    """More responses than products of two kernels: Cov(q) comes from a quadratic form; scales from 1e-6 to 1e6."""
+    both(Y, "~ x + (1 | id:A)", data, cov={"A": related()}, method="rehe", weights="w")
+
+
 @pytest.mark.slow
 def test_methods_that_draw_start_from_the_seed(holes, data):
     both(holes.iloc[:, 2:4], "~ x + (1 | id:A)", data, cov={"A": related()}, method="rerehe", seed=3)
