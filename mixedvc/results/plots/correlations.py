@@ -130,7 +130,7 @@ def _font(t: int) -> float:
 def _explain(ax: Axes, results: TraitResults, below: str, above: str, shares: bool) -> None:
     """What is where."""
     title = f"Correlations: {below}" if below == above else f"Correlations: {below} below, {above} above the diagonal"
-    inches = ax.figure.get_figwidth() * ax.get_position().width
+    inches = ax.get_window_extent().width / ax.figure.dpi
     ax.set_title(textwrap.fill(title, max(20, int(12 * inches))), fontsize=10, loc="left", color=INK)
     said = ["standard errors in brackets"] if len(results.traits) <= ERRORS else []
     said += ["bold: interval excludes zero"] if len(results.traits) <= NUMBERS else []
