@@ -1,7 +1,8 @@
 """Benchmark of fit_each: many responses on one kernel beside the decomposition, one product, and fits one by one.
 
 ``python benchmarks/fit_each.py [ROWS RESPONSES COVARIATES]`` (default 1000 5000 2): processor seconds, one BLAS
-thread.  With GEMMA installed its null model of a few responses (``-vc 2`` reads the kernel and decomposes it each time) is timed too.
+thread.  With GEMMA installed its null model of a few responses (``-vc 2``: the kernel
+is read and decomposed each time) is timed too.
 """
 
 from __future__ import annotations
