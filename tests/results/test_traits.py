@@ -219,6 +219,14 @@ def test_the_phenotypic_matrix_counts_kernels_as_asked(two):
         fit.trait_cov("phenotypic", scale="mean")
 
 
+def test_traits_never_seen_together_count_with_their_means(two):
+    frame = two.frame.copy()
+    frame.loc[:22, "y2"], frame.loc[23:, "y1"] = np.nan, np.nan
+    fit = quiet(FORMULA, frame, two.A, residual="diag")
+    assert fit.G.iloc[0, 1] != 0
+    assert_allclose(fit.P, fit.G + fit.R, **IDENTITY)
+
+
 def test_weights_and_slopes_enter_the_phenotypic_matrix_at_their_means(two):
     rng = np.random.default_rng(5)
     frame = two.frame.dropna().reset_index(drop=True)
