@@ -467,10 +467,12 @@ def test_a_diagnosis_names_the_trait_with_the_trouble():
     Y = rng.standard_normal((40, 2))[g] + np.column_stack([rng.standard_normal(240), rng.exponential(size=240) ** 1.5])
     frame = pd.DataFrame(Y, columns=NAMES).assign(g=[f"g{j:02d}" for j in g], x=rng.standard_normal(240))
     frame.loc[:30, "y1"] = np.nan
-    found = {f.check: f.state for f in mv.fit("cbind(y1, y2) ~ x + (1|g)", frame).diagnose().findings}
+    findings = mv.fit("cbind(y1, y2) ~ x + (1|g)", frame).diagnose().findings
+    found = {f.check: f.state for f in findings}
     assert found["normality of residuals (y2)"] == "warning"
     assert found["normality of residuals (y1)"] == "fine"
-    assert found["levels of g"] == "fine"  # of six records, not of twelve cells
+    said = next(f.said for f in findings if f.check == "levels of g")
+    assert said == "40 levels of 6 to 6 records"  # not of twelve cells
 
 
 def test_pictures_have_panels_for_every_trait(gaps):
