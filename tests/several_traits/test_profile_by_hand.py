@@ -34,7 +34,8 @@ def held(model: Model, which: int, rho: float) -> float:
 STARTS = (np.zeros(4), np.array([0.3, -0.3, -0.3, 0.2]))
 
 
-@pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [0, 1])
 def test_profile_limits_of_a_correlation_are_half_a_chi_square_below_the_maximum(world, which) -> None:  # noqa: F811
     frame, cov = world
     gaps = frame.assign(y2=frame["y2"].where(np.arange(len(frame)) % 5 != 0))

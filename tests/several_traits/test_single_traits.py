@@ -103,7 +103,11 @@ LIKELIHOODS = {
 }
 
 
-@pytest.mark.parametrize(("bars", "missing"), LIKELIHOODS)
+def _long(case: tuple[str, bool]) -> Any:
+    return pytest.param(*case, marks=pytest.mark.slow) if "+" in case[0] or case == ("(1 | line)", False) else case
+
+
+@pytest.mark.parametrize(("bars", "missing"), [_long(case) for case in LIKELIHOODS])
 def test_every_likelihood_and_estimator_ends_at_one_optimum(data, bars, missing) -> None:
     frame, known = data
     cells = frame.dropna(how="any" if not missing else "all", subset=["y1", "y2"])
