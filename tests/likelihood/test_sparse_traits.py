@@ -272,3 +272,12 @@ def _levels(spec):
     met = [source.seen[term.codes] for source, term in zip(sources, spec.terms, strict=True)]
     patterns = [(i, j, met[i], met[j]) for i in range(2) for j in range(i, 2)]
     return patterns, sources, [2, 2]
+
+
+@pytest.mark.parametrize(("n", "planned"), [(2_800, True), (8_000, False)])
+def test_a_record_of_two_traits_meets_a_level_once(n, planned):
+    """What will fill in is judged by records: seven in a level of 400 do not join 350 others, twenty do."""
+    rng = np.random.default_rng(7)
+    terms = [assemble.term(name, rng.permutation(n) % q) for name, q in (("a", 400), ("b", 350))]
+    spec = assemble.traits_spec(rng.standard_normal((n, 2)), np.ones((n, 1)), terms)
+    assert ("entries in their factor" in likelihoods.get("sparse").cost(spec).reason) == planned
