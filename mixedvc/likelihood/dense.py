@@ -330,7 +330,7 @@ class DenseLikelihood:
                 raise
         Q = self._frame.Q
         lift = (Q.T * _row_variances(self._frame.rows, theta)) @ Q
-        root = (Q @ la.small_root(lift)).astype(self._pool.dtype, copy=False)
+        root: Float = (Q @ la.small_root(lift)).astype(self._pool.dtype, copy=False)
         state = DenseState(self._kernels, theta, self._pool, self._frame.extra, self._records, root)
         return GaussianEvaluation(self._frame, state, theta, self.reml, lift)
 

@@ -249,6 +249,7 @@ class GaussianEvaluation:
 
     def _unlifted(self, U: Float) -> Float:
         """V⁻¹U in coordinates, V without the lift."""
+        assert self._lift is not None
         C, H = self._C, self._solved[0]
         M = C - C @ la.cho_solve(la.cholesky(C - self._lift), C)
         return self.state.solve(U) - H @ (M @ (H.T @ U))
