@@ -87,7 +87,7 @@ def test_stacked_columns_are_those_of_each_response_alone(fixed, shared, own):
         assert re.search("rank|no residual", str(error))  # the words of a design that is not of full rank
         return
     want = by_hand(data, names, fixed, {name: [text] for name, text in own.items()}, shared)
-    assert sorted(spec.x_names) == sorted(want)
+    assert list(spec.x_names) == list(want)
     Y = data[names].to_numpy()
     cells = [(i, a) for i in range(len(data)) for a in range(3) if not np.isnan(Y[i, a])]
     assert list(zip(spec.traits.record.tolist(), spec.traits.trait.tolist(), strict=True)) == cells
