@@ -554,6 +554,12 @@ def test_087_a_sum_of_responses_is_refused():
     bind("cbind(y2, y3, total) ~ x", nearly)
 
 
+def test_087_two_responses_alike_are_seen_where_a_third_is_rare():
+    data = traits().assign(bad=lambda d: 2 * d["y2"], rare=lambda d: d["y3"].where(np.arange(len(d)) < 3))
+    words = "the response bad is an exact linear combination of 'y2' and the fixed effects in the 40 records that have"
+    refused(DegenerateResponse, words, "cbind(y2, bad, rare) ~ 1", data)
+
+
 def test_087_a_response_with_fewer_cells_than_effects_is_refused():
     data = traits().assign(few=lambda d: d["y2"].where(np.arange(len(d)) < 3))
     words = "the response few is observed in 3 records and has 3 fixed effects: nothing is left"
