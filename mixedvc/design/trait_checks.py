@@ -141,7 +141,7 @@ def _combinations(laid: Laid, traits: Traits, Y: Float, some: tuple[int, ...], f
                 _too_few(names, len(whole), X.shape[1], traits.complete)
             return
     X = X[:, column_rank(X).kept] if X.size else X
-    y = Y[np.ix_(whole, list(some))]
+    y = Y[whole][:, np.array(some, dtype=np.intp)]
     left = residual_of_fixed(y, orthonormal(X)) if X.size else y
     sizes = np.sqrt((left**2).sum(axis=0))
     rounding = 1e-13 * np.abs(y).max(axis=0) * np.sqrt(len(whole))

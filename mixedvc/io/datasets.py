@@ -35,7 +35,8 @@ def load_data(name: str) -> pd.DataFrame:
     ----------
     name : str
         ``"sleepstudy"``, ``"dyestuff"``, ``"dyestuff2"``, ``"penicillin"``, ``"pastes"``, ``"insteval"``, ``"cbpp"``,
-        ``"orthodont"``, ``"twins"``, ``"multitrait"`` or ``"multitrait_markers"``. What each holds, its units, citation and licence: ``data/README.md``.
+        ``"orthodont"``, ``"twins"``, ``"multitrait"`` or ``"multitrait_markers"``. What each holds, its units,
+        citation and licence: ``data/README.md``.
 
     Returns
     -------

@@ -11,16 +11,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..covariance.base import Can, Covariance
 from ..design.spec import ModelSpec, Term
 from ..linalg import dense as la
 from ..linalg.memory import require
 from ..structures.base import pattern_of
 from .base import likelihoods
 from .choose import Cost, cost_of
+from .covariance_blocks import blocks_at
 from .gaussian import GaussianEvaluation
 from .moments import moment_equations
 from .row_pairs import RowPairs, block_rows, row_pairs
@@ -28,7 +27,6 @@ from .rows import RowFrame, Rows, working_rows
 from .turned import TurnedLikelihood, on_orthogonal_effects
 
 Float = NDArray[np.float64]
-_SMALL = 2000  # levels of which one dense block is cheap
 _LAPACK_FROM = 64  # blocks this large are inverted one by one through Cholesky
 
 
@@ -244,26 +242,7 @@ def _kernel_blocks(term: Term, index: NDArray[np.intp]) -> Float:
     levels = term.codes[index]
     if term.cov_name is None and term.covariance.kind == "identity":
         return (levels[:, :, None] == levels[:, None, :]).astype(np.float64)
-    return _gather(term.covariance, term.positions[levels])
-
-
-def _gather(covariance: Covariance, positions: NDArray[np.intp]) -> Float:
-    """A[p, p] (b, s, s) for each row p of `positions` (b, s), without a dense matrix of all levels."""
-    b, s = positions.shape
-    if Can.DENSE in covariance.can:
-        A = covariance.block()
-        return A[positions[:, :, None], positions[:, None, :]]
-    used, where = np.unique(positions, return_inverse=True)
-    where = where.reshape(b, s)
-    if len(used) <= _SMALL:
-        return covariance.block(used)[where[:, :, None], where[:, None, :]]
-    if Can.SPARSE in covariance.can:
-        links = covariance.sparse_block(used)
-        i = np.broadcast_to(where[:, :, None], (b, s, s)).ravel()
-        j = np.broadcast_to(where[:, None, :], (b, s, s)).ravel()
-        found = links[i, j]
-        return np.asarray(found.toarray() if sp.issparse(found) else found).reshape(b, s, s)
-    return np.stack([covariance.block(p) for p in positions])
+    return blocks_at(term.covariance, term.positions[levels])
 
 
 def _dense_parameters(spec: ModelSpec) -> int:

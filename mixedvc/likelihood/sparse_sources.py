@@ -22,6 +22,7 @@ from ..covariance.marginal import Marginal
 from ..covariance.pedigree import Pedigree
 from ..design.spec import Term
 from ..linalg.roots import pivoted_root
+from .covariance_blocks import blocks_at
 
 Float = NDArray[np.float64]
 LARGEST_FAMILY = 400  # levels of a family of a sparse covariance that is still taken apart
@@ -108,15 +109,22 @@ def _pedigree(pedigree: Pedigree, labels: Positions, seen: Positions) -> Source:
 
 
 def _families(term: Term) -> Source:
-    """A root of the covariance of each unrelated family among the levels in the data."""
+    """A root of the covariance of each unrelated family among the levels in the data; equal families share theirs."""
+    families = members(term.covariance.components(term.positions))
+    sizes = np.array([len(family) for family in families])
     rows, cols, values, width = [], [], [], 0
-    for family in members(term.covariance.components(term.positions)):
-        root = pivoted_root(term.covariance.block(term.positions[family]))
-        i, j = np.nonzero(root)
-        rows.append(family[i])
-        cols.append(width + j)
-        values.append(root[i, j])
-        width += root.shape[1]
+    for size in np.unique(sizes).tolist():
+        alike = np.stack([family for family in families if len(family) == size])
+        stack = blocks_at(term.covariance, term.positions[alike]).reshape(len(alike), -1)
+        kinds, which = np.unique(stack, axis=0, return_inverse=True)
+        for kind, block in enumerate(kinds):
+            own = alike[which.reshape(-1) == kind]  # (families, size)
+            root = pivoted_root(block.reshape(size, size))
+            i, j = np.nonzero(root)
+            rows.append(own[:, i].ravel())
+            cols.append((width + root.shape[1] * np.arange(len(own))[:, None] + j).ravel())
+            values.append(np.tile(root[i, j], len(own)))
+            width += root.shape[1] * len(own)
     places: Any = (np.concatenate(rows), np.concatenate(cols))
     J = sp.csr_array(sp.coo_array((np.concatenate(values), places), shape=(term.q, width)))
     return Source(J, np.arange(term.q), sp.csc_array(sp.eye_array(width, format="csc")), 0.0, False)
