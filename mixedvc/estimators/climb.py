@@ -109,7 +109,7 @@ class Climb:
                     if after is None and decrement >= 1e-7:
                         after = self._off_a_corner(at, box_step(H, gradient, low, high))
                     if after is None:
-                        return at, *self._end(decrement)
+                        return at, *self._end(decrement, ascent.edge_of_errors(at))
                 else:
                     after = self._opened(at, gradient, H, low, high, decrement)
                     if after is None and (decrement < 0.1 or self.updates >= 20):  # far away zeros are not settled
@@ -118,16 +118,18 @@ class Climb:
                 at = after
         except KeyboardInterrupt:
             return at, False, f"interrupted after {self.updates} updates; the numbers are those of the last one"
+        except la.NotPositiveDefinite:
+            return at, False, f"an update does not exist{ascent.edge_of_errors(at)}"
         decrement = ascent.problem(at)[2]
         ascent.record(at, decrement)
         return at, False, f"stopped after {self.updates} updates (decrement {decrement:.1e}, tol {ascent.tol:.1e})"
 
-    def _end(self, decrement: float) -> tuple[bool, str]:
+    def _end(self, decrement: float, edge: str) -> tuple[bool, str]:
         if decrement < self.ascent.tol:
             return True, "Newton decrement below tolerance"
         if decrement < 1e-7:
             return True, "rounding limit"
-        return False, f"the updates no longer move (decrement {decrement:.1e})"
+        return False, f"the updates no longer move (decrement {decrement:.1e}){edge}"
 
     def _stalled(self, rows: int = 40) -> bool:
         """Whether the criterion has long not risen nor the decrement fallen: what is left of both is rounding."""

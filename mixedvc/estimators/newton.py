@@ -22,7 +22,7 @@ from ..linalg import dense as la
 from ..progress import Progress
 from .base import PointEstimate, TraceRow
 from .charts import Chart, EigenChart, FaceChart, FactorChart, FixedChart, SdChart, unmoved
-from .quadratic import box_step
+from .quadratic import box_step, relative_step
 from .start import Units
 
 Float = NDArray[np.float64]
@@ -183,7 +183,7 @@ class Ascent:
             direction = box_step(B, gradient, low, high)
             promised = float(gradient @ direction - 0.5 * direction @ B @ direction)
             if attempt % 3 == 2:
-                direction = _relative_step(B, gradient, q, low, high)
+                direction = relative_step(B, gradient, q, low, high)
             theta = self.theta(at.charts, q + direction)
             value = self.loglik(theta)
             if value >= at.loglik + 1e-4 * promised - noise:
@@ -277,7 +277,11 @@ class Ascent:
                     at = after
                     continue
                 if decrement >= max(self.tol, 1e-7):
-                    return at, False, f"no step raises the criterion (decrement {decrement:.1e})"
+                    return (
+                        at,
+                        False,
+                        f"no step raises the criterion (decrement {decrement:.1e}){self.edge_of_errors(at)}",
+                    )
                 released = self.escape(at)
                 if released is None:
                     return at, True, "Newton decrement below tolerance" if decrement < self.tol else "rounding limit"
@@ -285,6 +289,18 @@ class Ascent:
         except KeyboardInterrupt:
             return at, False, f"interrupted after {len(self.rows)} iterations; the numbers are those of the last one"
         return at, False, f"stopped after {self.max_iter} iterations (decrement {self.rows[-1].decrement:.1e})"
+
+    def edge_of_errors(self, at: Point) -> str:
+        """What to say where an iteration ends beside a singular residual covariance; empty elsewhere."""
+        chart, residual = at.charts[-1], self.spec.residual
+        if residual.k == 1 or not len(chart.q) or la.small_eigh(chart.sigma(chart.q))[0][0] > 1e-5:
+            return ""
+        names = ", ".join(residual.effects[:4]) + (", …" if residual.k > 4 else "")
+        return (
+            f"; the residual covariance of {names} is singular there, and the likelihood may have no upper bound: too "
+            "few records for so many (co)variances, or one response is a function of others. A simpler residual "
+            "(residual='diag' or 'fa(1)'), fewer responses or fewer fixed effects have one"
+        )
 
     def escape(self, at: Point) -> Point | None:
         """A higher point where the edge of a cone or a saddle holds a stationary one; None at a maximum."""
@@ -352,18 +368,6 @@ def _solve(gradient: Float, plain: Float, curved: Float, low: Float, high: Float
     H[free] = _positive(plain[free], curved[free])
     H = H + 1e-12 * np.diag(np.maximum(np.diagonal(H), 1e-12))
     return H, float(gradient @ box_step(H, gradient, low, high))
-
-
-def _relative_step(B: Float, gradient: Float, q: Float, low: Float, high: Float) -> Float:
-    """Newton step with positive variances in log scale: where ℓ bends on the scale of the variance itself."""
-    positive = (low > -np.inf) & (high == np.inf) & (q > 0)
-    t = np.where(positive, q, 1.0)
-    g = gradient * t
-    H = B * t[:, None] * t + np.diag(np.where(positive, np.abs(g), 0.0))
-    limit = np.where(positive, 1.5, np.inf)
-    held = np.where(positive | (low < 0) | (high < np.inf), 1.0, 0.0)
-    step = box_step(H, g * held, np.where(positive, -limit, low), np.where(positive, limit, high))
-    return np.clip(np.where(positive, q * np.expm1(np.clip(step, -1.5, 1.5)), step), low, high)
 
 
 def _scaled_eigh(H: Float, plain: Float) -> tuple[Float, Float, Float]:

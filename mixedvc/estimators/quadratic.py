@@ -53,3 +53,15 @@ def _reach(d: Float, target: Float, low: Float, high: Float, free: NDArray[np.bo
         room = np.where(move < 0, (low - d) / move, np.where(move > 0, (high - d) / move, np.inf))
     room = np.where(free & np.isfinite(room), room, np.inf)
     return float(min(1.0, room.min(initial=np.inf)))
+
+
+def relative_step(B: Float, gradient: Float, q: Float, low: Float, high: Float) -> Float:
+    """Newton step with positive variances in log scale: where ℓ bends on the scale of the variance itself."""
+    positive = (low > -np.inf) & (high == np.inf) & (q > 0)
+    t = np.where(positive, q, 1.0)
+    g = gradient * t
+    H = B * t[:, None] * t + np.diag(np.where(positive, np.abs(g), 0.0))
+    limit = np.where(positive, 1.5, np.inf)
+    held = np.where(positive | (low < 0) | (high < np.inf), 1.0, 0.0)
+    step = box_step(H, g * held, np.where(positive, -limit, low), np.where(positive, limit, high))
+    return np.clip(np.where(positive, q * np.expm1(np.clip(step, -1.5, 1.5)), step), low, high)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mixedvc.covariance import Dense
+from mixedvc.errors import ConvergenceWarning
 from mixedvc.estimators import ML, REML, estimators
 from mixedvc.estimators.charts import FactorChart, box_chart, numeric_curvature
 from mixedvc.estimators.start import units_of
@@ -214,3 +215,14 @@ def test_slow_iterations_turn_a_singular_residual_of_several_traits(name):
         want, fit = REML().fit(spec), estimators.get(name)().fit(spec)
     check_optimum(spec, fit, name)
     np.testing.assert_allclose(fit.loglik, want.loglik, **OBJECTIVE)
+
+
+@pytest.mark.parametrize("name", ["ml", "mm"])
+def test_a_likelihood_without_upper_bound_says_why(name):
+    Y, term = kernel_traits(t=2, n=24, missing=0.0, seed=2)
+    twice = np.array([f"i{i:02d}" for i in range(24)] * 2, dtype=object)
+    again = assemble.term("id", twice, covariance=term.covariance)
+    spec = assemble.traits_spec(np.vstack([Y, Y]), np.ones((48, 1)), [again])
+    with pytest.warns(ConvergenceWarning, match="residual covariance of y1, y2 is singular there.*residual='diag'"):
+        fit = estimators.get(name)().fit(spec)
+    assert not fit.converged
