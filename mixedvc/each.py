@@ -100,7 +100,7 @@ def fit_each(
     >>> import numpy as np
     >>> each = mv.fit_each({"fast": 1000 / data["Reaction"], "slow": data["Reaction"]}, "~ Days + (1 | Subject)", data)
     >>> each.frame[["response", "coef[Days]", "icc"]].round(3).values.tolist()
-    [['fast', -0.09, 0.512], ['slow', 10.467, 0.589]]
+    [['fast', -0.111, 0.673], ['slow', 10.467, 0.589]]
     """
     estimator = _estimator(method, options)
     if getattr(estimator, "outer", None) is not None:

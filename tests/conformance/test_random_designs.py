@@ -37,6 +37,8 @@ design = st.fixed_dictionaries(
         "terms": terms,
         "weights": st.booleans(),
         "offset": st.booleans(),
+        "traits": st.sampled_from([1, 1, 1, 2, 3]),
+        "missing": st.sampled_from([0.0, 0.0, 0.3]),
         "seed": st.integers(0, 2**20),
     }
 )
@@ -55,11 +57,19 @@ def random_spec(draw):
         basis[:, 0] = 1.0
         group = np.array(labels, dtype=object)[rng.integers(0, given_term["q"], n)]
         made.append(assemble.term(f"t{i}", group, basis=basis, covariance=cov, structure=structure))
+    X = rng.standard_normal((n, draw["p"]))
+    weights = rng.uniform(0.3, 3.0, n) if draw["weights"] else None
+    if draw["traits"] > 1:
+        Y = rng.standard_normal((n, draw["traits"]))
+        Y[rng.random(Y.shape) < draw["missing"]] = np.nan
+        Y[:4] = rng.standard_normal((4, draw["traits"]))
+        scalar = [one for one in made if one.k == 1]
+        return assemble.traits_spec(Y, X, scalar, weights=weights)
     return assemble.spec(
         rng.standard_normal(n),
-        rng.standard_normal((n, draw["p"])),
+        X,
         made,
-        weights=rng.uniform(0.3, 3.0, n) if draw["weights"] else None,
+        weights=weights,
         offset=rng.standard_normal(n) if draw["offset"] else None,
     )
 

@@ -52,7 +52,7 @@ ONE, TWO = ("factors", 1), ("factors", 2)
 @pytest.mark.parametrize("of_term", [("fa", ONE), ("rr", ONE), ("rr", TWO)])
 @pytest.mark.parametrize("reml", [True, False])
 def test_few_factors_reach_a_maximum_below_the_unstructured_one(of_term, reml):
-    spec, estimator = traits(), (REML if reml else ML)()
+    spec, estimator = traits(n=24), (REML if reml else ML)()
     one = with_structures(spec, of_term)
     with quiet():
         free, fit = estimator.fit(spec), estimator.fit(one)

@@ -130,10 +130,11 @@ def test_parameter_names_are_unique_and_speak():
 
 def test_every_structure_of_the_registry_has_a_kind_for_each_parameter():
     for name in structures.structures:
+        basis = np.random.default_rng(0).standard_normal((6, 3))
         spec = assemble.spec(
-            np.arange(6.0), np.ones((6, 1)), [assemble.term("g", list("aabbcc"), basis=np.ones((6, 2)), structure=name)]
+            np.arange(6.0), np.ones((6, 1)), [assemble.term("g", list("aabbcc"), basis=basis, structure=name)]
         )
-        assert all(p.kind in ("variance", "covariance", "correlation") for p in parameters(spec))
+        assert all(p.kind in ("variance", "covariance", "correlation", "loading") for p in parameters(spec))
 
 
 def test_printed_precision_of_sleepstudy_matches_lme4():
