@@ -134,7 +134,8 @@ def test_all_iterations_agree_for_every_structure_and_at_its_edges(name, options
         check_consistency(spec, got, method)
         check_optimum(spec, got, method)
         assert abs(got.loglik - want.loglik) <= 1e-9 * abs(want.loglik), (method, got.loglik - want.loglik)
-        assert apart(spec, got, want) < 1e-11, (method, got.theta, want.theta)
+        # steps that shrink by a factor of .99 stop 1e-10 short of the maximum at a decrement of 1e-14
+        assert apart(spec, got, want) < 1e-10, (method, got.theta, want.theta)
         np.testing.assert_array_equal(got.at_bound, want.at_bound, err_msg=method)
 
 

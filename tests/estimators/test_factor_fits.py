@@ -14,6 +14,8 @@ from mixedvc.structures import make
 from mixedvc.testing import assemble
 from mixedvc.testing.optimum import check_consistency, check_nothing_higher_nearby, check_optimum, quiet
 
+from ..several_traits.comparing import fitted
+from ..several_traits.generate import problem
 from ..tolerances import COMPONENT, IDENTITY, OBJECTIVE, PARAMETER
 
 
@@ -226,3 +228,10 @@ def test_a_likelihood_without_upper_bound_says_why(name):
     with pytest.warns(ConvergenceWarning, match="residual covariance of y1, y2 is singular there.*residual='diag'"):
         fit = estimators.get(name)().fit(spec)
     assert not fit.converged
+
+
+def test_equal_parts_lead_to_a_higher_maximum_than_moments_do():
+    with quiet():
+        fit = fitted(problem(1096, False))
+    check_optimum(fit.spec, fit.estimate, "two starts")
+    np.testing.assert_allclose(fit.estimate.loglik, -187.7186674497, **OBJECTIVE)  # from moments alone: -187.827
