@@ -13,7 +13,7 @@ from .errors import OptionError
 from .inference.df import check_df
 from .inference.intervals import check_level
 from .inference.se import KINDS
-from .inference.workers import check_workers
+from .linalg.processes import check_workers
 from .linalg.threads import blas_threads
 from .many.run import Run
 from .many.source import Source

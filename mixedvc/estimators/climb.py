@@ -25,7 +25,7 @@ from .charts import Chart, FaceChart, FixedChart, face_at
 from .faces import can_turn, has_bound, turned
 from .newton import Ascent, Point, estimate_from
 from .quadratic import box_step
-from .second_start import best_of_two
+from .second_start import highest_end
 from .setup import begin, check_options, check_restricted
 from .squarem import extrapolated
 from .start import Units
@@ -79,7 +79,7 @@ def climb(
         updates += work.updates
         return ascent, *ended
 
-    ascent, at, converged, message = best_of_two(run, spec, found.charts, given=options.start is not None)
+    ascent, at, converged, message = highest_end(run, spec, found.charts, given=options.start is not None)
     estimate = estimate_from(ascent, at, converged, message, options.name, options.restricted)
     return replace(estimate, reason=found.reason, extra={"updates": updates})
 

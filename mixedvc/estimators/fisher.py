@@ -15,7 +15,7 @@ from .again import NewtonRefits
 from .base import PointEstimate, estimators
 from .charts import Chart
 from .newton import Ascent, Point, estimate_from
-from .second_start import best_of_two
+from .second_start import highest_end
 from .setup import begin, check_options, check_restricted
 
 
@@ -87,7 +87,7 @@ class Fisher:
             )
             return ascent, *ascent.run(charts)
 
-        ascent, at, converged, message = best_of_two(run, spec, found.charts, given=self.start is not None)
+        ascent, at, converged, message = highest_end(run, spec, found.charts, given=self.start is not None)
         return replace(estimate_from(ascent, at, converged, message, self.name, self.restricted), reason=found.reason)
 
     def refits(self, spec: ModelSpec, estimate: PointEstimate, likelihood: Likelihood) -> NewtonRefits:

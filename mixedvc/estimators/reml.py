@@ -17,7 +17,7 @@ from .again import NewtonRefits
 from .base import PointEstimate, estimators
 from .charts import Chart
 from .newton import Ascent, Point, estimate_from
-from .second_start import best_of_two
+from .second_start import highest_end
 from .setup import begin, check_options
 from .start import Units
 
@@ -126,7 +126,7 @@ def _fit(
         ascent = Ascent(spec, found.likelihood, found.units, options.tol, int(options.max_iter), progress)
         return ascent, *ascent.run(charts)
 
-    ascent, at, converged, message = best_of_two(run, spec, charts, given=options.start is not None)
+    ascent, at, converged, message = highest_end(run, spec, charts, given=options.start is not None)
     estimate = estimate_from(ascent, at, converged, message, options.name, options.restricted)
     return replace(estimate, reason=found.reason, extra={"single_precision_evaluations": rough})
 

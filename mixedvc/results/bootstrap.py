@@ -17,8 +17,9 @@ from ..inference.bootstrap import Model, Plan, Refitted
 from ..inference.parameters import Parameter, parameters
 from ..inference.resample import KINDS, resampler
 from ..inference.simulate import RANDOM
-from ..inference.workers import check_workers, run
+from ..inference.workers import run
 from ..likelihood.base import Likelihood
+from ..linalg.processes import check_workers
 from ..progress import Progress
 from . import support
 from .boot_parameters import parameter_names, parameter_values

@@ -22,7 +22,8 @@ from ..inference.hypothesis import (
 from ..inference.lrt import ComponentTest, check_method, likelihood_ratio, plain
 from ..inference.parameters import par_slices
 from ..inference.reduce import bar_text, for_reduced
-from ..inference.workers import check_workers, run
+from ..inference.workers import run
+from ..linalg.processes import check_workers
 from ..progress import Progress
 from .made import made
 

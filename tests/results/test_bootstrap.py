@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
@@ -358,9 +359,14 @@ def test_a_model_that_cannot_travel_says_so(sleepstudy):
         replace(sleepstudy, estimator=Local()).bootstrap(nsim=60, workers=2)
 
 
+def ends_at_once(ready, number):
+    """What a worker does here."""
+    os._exit(1)
+
+
 def test_a_worker_that_dies_is_an_error_and_not_a_wait(sleepstudy, monkeypatch):
-    monkeypatch.setattr(workers, "_work", workers.os._exit)  # by its name, in the other process: it ends at once
-    with pytest.raises(MixedVCError, match="a worker process of the bootstrap ended before its work was done"):
+    monkeypatch.setattr(workers, "_block", ends_at_once)  # by its name, in the other process
+    with pytest.raises(MixedVCError, match="a worker process ended before its work was done"):
         sleepstudy.bootstrap(nsim=60, workers=2)
 
 

@@ -424,7 +424,7 @@ def test_a_reduced_rank_has_profiles_that_the_likelihood_agrees_with():
     from scipy import optimize
 
     B = np.array([[1.0, 0.0], [0.6, 0.6], [-0.3, 0.9]])
-    frame, A = data(t=3, n=50, seed=2, G=B @ B.T, missing=0, m=100)
+    frame, A = data(t=3, n=50, seed=4, G=B @ B.T, missing=0, m=100)
     fit = quiet("cbind(y1, y2, y3) ~ x + rr(1|id:A, 2)", frame, A)
     brute, low = brute_of(frame, A, 3), np.tril_indices(3)
 
