@@ -84,7 +84,7 @@ class _Canonical:
         squeezed = size + t if size < n else n
         return cost_of(
             setup=18.0 * size**3 + (4.0 * n * size**2 if size < n else 0.0) + 20.0 * spec.n * spec.p,
-            each=1e6 + squeezed * (12.0 * t**3 + 10.0 * t * t * (r * r + 1.0)),
+            each=3e5 + squeezed * (12.0 * t**3 + 10.0 * t * t * (r * r + 1.0)),
             memory=8.0 * (3.0 * n * size + 4.0 * spec.n * (spec.p + t)),
             reason=f"{t} traits, one kernel, all cells: its {size:,} eigenvalues serve every evaluation"
             if spec.terms
