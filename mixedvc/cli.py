@@ -127,51 +127,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    fit = commands.add_parser(
-        "fit",
-        prog="mixedvc fit",
-        usage="mixedvc fit FORMULA TABLE [options]",
-        help="fit a model",
-        description=_FIT,
-        epilog=_EXAMPLES,
-        formatter_class=form,
-        allow_abbrev=False,
-    )
+
+    def command(name: str, usage: str, what: str, about: str, examples: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            prog=f"mixedvc {name}",
+            usage=f"mixedvc {name} {usage}",
+            help=what,
+            description=about,
+            epilog=examples,
+            formatter_class=form,
+            allow_abbrev=False,
+        )
+
+    fit = command("fit", "FORMULA TABLE [options]", "fit a model", _FIT, _EXAMPLES)
     _fit_arguments(fit)
     fit.set_defaults(run=_fit)
-    several = commands.add_parser(
-        "compare",
-        prog="mixedvc compare",
-        usage="mixedvc compare FORMULA TABLE --methods NAMES [options]",
-        help="fit a model by several methods",
-        description=compare.ABOUT,
-        epilog=compare.EXAMPLES,
-        formatter_class=form,
-        allow_abbrev=False,
-    )
-    compare.arguments(several)
-    many = commands.add_parser(
-        "fit-each",
-        prog="mixedvc fit-each",
-        usage="mixedvc fit-each FORMULA TABLE --responses FILE [options]",
-        help="fit a model to each of many responses",
-        description=each.ABOUT,
-        epilog=each.EXAMPLES,
-        formatter_class=form,
-        allow_abbrev=False,
-    )
-    each.arguments(many)
-    ported = commands.add_parser(
-        "translate",
-        prog="mixedvc translate",
-        usage="mixedvc translate CODE [--output OUT]",
-        help="the Python for R code",
-        description=translate.ABOUT,
-        epilog=translate.EXAMPLES,
-        formatter_class=form,
-        allow_abbrev=False,
-    )
-    translate.arguments(ported)
+    for module, name, usage, what in (
+        (compare, "compare", "FORMULA TABLE --methods NAMES [options]", "fit a model by several methods"),
+        (each, "fit-each", "FORMULA TABLE --responses FILE [options]", "fit a model to each of many responses"),
+        (translate, "translate", "CODE [--output OUT]", "the Python for R code"),
+    ):
+        module.arguments(command(name, usage, what, module.ABOUT, module.EXAMPLES))
     data = commands.add_parser(
         "data", help="list the data sets", description="List the data sets that come with mixedvc."
     )

@@ -15,7 +15,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import structures
 from ..covariance import Identity
 from ..structures.base import Structure
 from .spec import Term
@@ -180,8 +179,3 @@ def row_names(cells: Traits) -> NDArray[np.object_]:
     """(N,) ``"label, trait"`` of each cell."""
     made = [f"{cells.labels[r]}, {cells.names[a]}" for r, a in zip(cells.record, cells.trait, strict=True)]
     return np.array(made, dtype=object)
-
-
-def default_residual(t: int) -> Structure:
-    """Any covariance among the traits."""
-    return structures.make("us", t)

@@ -67,11 +67,6 @@ class Rows:
         """Effects of a term in working rows (n, k)."""
         return term.basis * self.scale[:, None]
 
-    @property
-    def scalar_residual(self) -> bool:
-        """Whether the working residual is σ² times the identity."""
-        return self.spec.residual.k == 1
-
     def loglik(self, logdet: float, yPy: float, L: Float, reml: bool) -> float:
         """The criterion of the user's rows from log|V| and yᵀPy of these, L the Cholesky factor of QᵀV⁻¹Q."""
         total = logdet - 2.0 * self.log_scale + yPy

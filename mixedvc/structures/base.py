@@ -63,6 +63,11 @@ class Structure(Protocol):
         ...
 
 
+def all_pairs(k: int) -> tuple[tuple[int, int], ...]:
+    """Every entry (a, b), a ≤ b, of a k×k Σ: column by column of the lower triangle."""
+    return tuple((a, b) for a in range(k) for b in range(a, k))
+
+
 def sigma_of(structure: Structure, theta: Float) -> Float:
     """Σ (k×k) from the structure's linear parameters."""
     pattern = pattern_of(structure)

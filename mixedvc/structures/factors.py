@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import StructureError
 from ..linalg import dense as la
-from .base import structures
+from .base import all_pairs, structures
 
 Float = NDArray[np.float64]
 INF = np.inf
@@ -86,11 +86,11 @@ class FactorAnalytic:
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        return tuple((a, b) for a in range(self.k) for b in range(a, self.k))
+        return all_pairs(self.k)
 
     @property
     def n_par(self) -> int:
-        return self.k + self.k * self.factors - self.factors * (self.factors - 1) // 2
+        return self.k + len(self.loadings)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ class ReducedRank:
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        return tuple((a, b) for a in range(self.k) for b in range(a, self.k))
+        return all_pairs(self.k)
 
     @property
     def degenerate(self) -> bool:
@@ -171,7 +171,7 @@ class ReducedRank:
 
     @property
     def n_par(self) -> int:
-        return self.k * self.factors - self.factors * (self.factors - 1) // 2
+        return len(self.loadings)
 
     @property
     def kinds(self) -> tuple[str, ...]:

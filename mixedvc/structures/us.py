@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import structures
+from .base import all_pairs, structures
 
 Float = NDArray[np.float64]
 INF = np.inf
@@ -25,7 +25,7 @@ class Unstructured:
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        return tuple((a, b) for a in range(self.k) for b in range(a, self.k))
+        return all_pairs(self.k)
 
     @property
     def n_par(self) -> int:

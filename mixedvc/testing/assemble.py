@@ -14,7 +14,6 @@ from ..covariance import Identity
 from ..design.spec import ModelSpec, Term
 from ..design.traits import (
     cells_of,
-    default_residual,
     row_names,
     stacked_columns,
     stacked_term,
@@ -131,7 +130,7 @@ def traits_spec(
         fixed, [f"x{j}" for j in range(fixed.shape[1])], np.zeros(fixed.shape[1], bool), cells
     )
     t = len(names)
-    own = default_residual(t) if residual_structure is None else structures.make(residual_structure, t)
+    own = structures.make(residual_structure or "us", t)
     return ModelSpec(
         y=table[cells.record, cells.trait],
         X=stacked,
