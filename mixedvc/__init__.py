@@ -17,6 +17,7 @@ from .estimators import ML, REML
 from .io.datasets import load_data
 
 if TYPE_CHECKING:
+    from . import priors
     from .correlation import genetic_correlation, genetic_correlation_from_summary
     from .each import fit_each
     from .results.lrt import lrt
@@ -46,6 +47,7 @@ __all__ = [
     "lrt",
     "model",
     "pedigree",
+    "priors",
 ]
 
 _WHEN_ASKED_FOR = {
@@ -55,10 +57,13 @@ _WHEN_ASKED_FOR = {
     "genetic_correlation_from_summary": ".correlation",
     "lrt": ".results.lrt",
 }
+_FOLDERS = ("priors",)
 
 
 def __getattr__(name: str) -> Any:
     """Functions of parts that most sessions do not need, imported when first asked for."""
+    if name in _FOLDERS:
+        return import_module(f".{name}", __name__)
     if name not in _WHEN_ASKED_FOR:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(_WHEN_ASKED_FOR[name], __name__), name)

@@ -1,9 +1,10 @@
 """Estimators: `names()` lists the registered ones, `get(name)` gives the class; importing registers ours."""
 
-from . import em, fisher, he, mm, pxem, rehe, reml, rerehe  # noqa: F401  (registers)
-from .base import Estimator, PointEstimate, TraceRow, estimators
+from . import em, fisher, gibbs, he, mm, pxem, rehe, reml, rerehe  # noqa: F401  (registers)
+from .base import Estimator, PointEstimate, PosteriorEstimate, TraceRow, estimators
 from .em import EM
 from .fisher import Fisher
+from .gibbs import Gibbs
 from .he import HE
 from .mm import MM
 from .pxem import PXEM
@@ -23,7 +24,9 @@ __all__ = [
     "REML",
     "Estimator",
     "Fisher",
+    "Gibbs",
     "PointEstimate",
+    "PosteriorEstimate",
     "ReREHE",
     "TraceRow",
     "estimators",

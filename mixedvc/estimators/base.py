@@ -104,6 +104,22 @@ class PointEstimate:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PosteriorEstimate(PointEstimate):
+    """What a sampler returns: its draws, and posterior means in the fields of a point estimate.
+
+    Attributes
+    ----------
+    draws : Draws
+        See `mixedvc.sampling.base`.
+    priors : ModelPriors
+        What was believed before, term by term.
+    """
+
+    draws: Any = None
+    priors: Any = None
+
+
 class Estimator(Protocol):
     """A frozen dataclass whose fields are its options; it validates itself.
 
