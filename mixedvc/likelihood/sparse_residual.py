@@ -119,7 +119,10 @@ class Records:
                 logdet += float(s.counts @ np.log(S[:, 0, 0]))
                 s.square(out)[...] = 1.0 / S
                 continue
-            size = np.sqrt(np.einsum("gss->gs", S))  # traits may have any units
+            variances = np.einsum("gss->gs", S)
+            if not variances.min() > 0.0:
+                raise NotPositiveDefinite(1)
+            size = np.sqrt(variances)  # traits may have any units
             if not size.min() > 0.0:
                 raise NotPositiveDefinite(1)
             outer = size[:, :, None] * size[:, None, :]

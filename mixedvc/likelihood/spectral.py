@@ -17,14 +17,17 @@ from ..linalg import dense as la
 from ..linalg.memory import require
 from .base import likelihoods
 from .choose import Cost, cost_of
+from .diagonal_marginals import ColumnSums, pieces
 from .gaussian import Frame, GaussianEvaluation
 from .kernels import ScalarKernel, row_kernel
+from .marginals import Marginals, normal_equations
 from .moments import moment_equations
 from .panel import frames_of
 from .reduced import compress, compressed_size
 from .rows import RowFrame, Rows, working_rows
 
 Float = NDArray[np.float64]
+_CANCELS = 0.99  # part of yᵀV⁻¹y that fixed effects explain, from which the rest is summed by itself
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,34 @@ class SpectralLikelihood:
             state = SpectralState(self._d, theta, self._frame.extra)
             self._last = GaussianEvaluation(self._frame, state, theta, self.reml)
         return self._last
+
+    @cached_property
+    def _columns(self) -> ColumnSums:
+        return ColumnSums.of(np.column_stack([self._frame.Q, self._frame.y]))
+
+    def marginals(self, thetas: Float) -> Marginals:
+        """Each row of `thetas` (K, 2): n numbers and n p² products a row."""
+        p, extra = self.spec.p, self._frame.extra
+        logdet, sums = np.empty(len(thetas)), np.empty((len(thetas), p + 1, p + 1))
+        there = np.empty(len(thetas), dtype=bool)
+        for at in pieces(len(thetas), len(self._d)):
+            first, second = thetas[at, 0, None], thetas[at, 1, None]
+            v = first * self._d
+            v += second
+            there[at] = v.min(axis=1) > 0.0
+            if extra:
+                there[at] &= second[:, 0] > 0.0
+            v[~there[at]] = 1.0
+            logdet[at] = np.log(v).sum(axis=1)
+            sums[at] = self._columns.sums(np.divide(1.0, v, out=v))
+        if extra:
+            logdet += extra * np.log(np.where(there, thetas[:, 1], 1.0))
+        found = normal_equations(sums[:, :p, :p], sums[:, p, :p])
+        yPy = sums[:, p, p] - found.explained
+        for i in np.flatnonzero(there & (found.explained > _CANCELS * sums[:, p, p])):
+            rest = self._frame.y - self._frame.Q @ found.b[i]
+            yPy[i] = rest @ (rest / (thetas[i, 0] * self._d + thetas[i, 1]))
+        return found.marginals(self._frame.rows, logdet, yPy, self.reml, there)
 
     @cached_property
     def _products(self) -> Float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
+from ..likelihood.marginals import marginals
 from ..structures.base import sigma_of
 from . import thetas, transform
 from .brute import Brute, BruteEvaluation, design_matrix
@@ -48,10 +49,11 @@ def likelihood_checks(kind: Any, spec: ModelSpec, *, seed: int = 0) -> list[str]
             compare_evaluations(likelihood.at(theta), brute.at(theta), f"{mode}, {name}")
             done.append(f"{mode} at θ {name}")
         alone(likelihood, brute, mode, seed)
+        many_thetas(likelihood, brute, mode, seed)
         finite_difference_score(likelihood, thetas.points(spec, seed)["inside"], mode)
         compare_moments(likelihood, brute, mode)
         with_another_response(likelihood, brute, mode, seed)
-        done += [f"{mode} finite-difference score", f"{mode} moments", f"{mode} with_response"]
+        done += [f"{mode} finite-difference score", f"{mode} moments", f"{mode} with_response", f"{mode} many θ"]
     invariance_checks(kind, spec, seed=seed)
     return [*done, "row order", "term order", "scale of y", "replicated rows"]
 
@@ -167,6 +169,7 @@ def finite_difference_score(likelihood: Any, theta: Float, where: str) -> None:
     close(at.score, score, f"{where}: finite differences of the log-likelihood", rtol=DERIVATIVE, scale=size)
 
 
+MANY = 1e-9  # `marginals` against one evaluation each
 SINGLE = (
     *("loglik", "beta", "beta_cov", "Py", "quad", "trace", "score", "cross_trace", "cross_quad", "beta_cov_gradient"),
     *("average_information", "expected_information", "observed_information"),
@@ -182,6 +185,29 @@ def alone(likelihood: Any, brute: Brute, where: str, seed: int) -> None:
         value = np.asarray(getattr(want, name))
         got = getattr(likelihood.at(at["inside"]), name)
         close(got, value, f"{where}: {name} asked for first", rtol=100 * BRUTE_FORCE)
+
+
+def many_thetas(likelihood: Any, brute: Brute, where: str, seed: int) -> None:
+    """`marginals` of all θ, of one that has no density and of none equal what an evaluation says of each."""
+    spec = brute.spec
+    points = list(thetas.points(spec, seed).values())
+    points += [thetas.interior(spec, np.random.default_rng(seed + 100 + i)) for i in range(5)]
+    impossible = spec.theta([*(0.0 * S for S in spec.sigmas(points[0])[:-1]), -spec.sigmas(points[0])[-1]])
+    for model in (likelihood, likelihood.with_response(spec.y[::-1].copy())):
+        found = marginals(model, np.array([impossible, *points]))
+        assert found.loglik[0] == -np.inf, f"{where}: V is not positive definite, the log-likelihood {found.loglik[0]}"
+        for i, theta in enumerate(points, start=1):
+            at, what = model.at(theta), f"{where}, θ {i} of many"
+            close(found.loglik[i], at.loglik, f"{what}: loglik", rtol=MANY, scale=max(abs(at.loglik), spec.n))
+            error = np.sqrt(np.diag(at.beta_cov))
+            close(found.beta[i], at.beta, f"{what}: beta", rtol=MANY, scale=np.abs(at.beta) + error)
+            cov = found.root[i] @ found.root[i].T
+            close(cov, at.beta_cov, f"{what}: root of beta_cov", rtol=MANY, scale=np.outer(error, error))
+        shape = [part.shape for part in (found.loglik, found.beta, found.root)]
+        K, p = len(points) + 1, spec.p
+        assert shape == [(K,), (K, p), (K, p, p)], f"{where}: many θ have the shapes {shape}"
+        none = marginals(model, np.empty((0, len(spec.index))))
+        assert none.root.shape == (0, p, p), f"{where}: no θ has the shape {none.root.shape}"
 
 
 def compare_moments(likelihood: Any, brute: Brute, where: str) -> None:
