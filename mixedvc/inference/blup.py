@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,20 @@ def roster(term: Term) -> Roster:
     return Roster(known, seen, np.arange(len(known)))
 
 
+@runtime_checkable
+class HasEffectWeights(Protocol):
+    """What stands for an evaluation where no one θ does: the average over a posterior's draws of θ."""
+
+    def effect_weights(self, i: int) -> Float: ...
+
+
+def effect_weights(spec: ModelSpec, evaluation: Evaluation | HasEffectWeights, i: int) -> Float:
+    """(q, k) W of term `i` (the residual last) with û = A_{·,levels} W at any labels: ZᵀPy Σ."""
+    if isinstance(evaluation, HasEffectWeights):
+        return evaluation.effect_weights(i)
+    return np.asarray(spec.all_terms[i].collect(evaluation.Py) @ spec.sigmas(evaluation.theta)[i])
+
+
 def effects(spec: ModelSpec, evaluation: Evaluation, i: int) -> Float:
     """û (L, k) of every level in `roster`: Σ ⊗ A_{·,s} times ZᵀPy, so relatives come through the cross-covariance."""
     term = spec.terms[i]
@@ -51,8 +66,8 @@ def effects(spec: ModelSpec, evaluation: Evaluation, i: int) -> Float:
     if (who.seen >= 0).all():
         return np.asarray(evaluation.blup(i))[who.seen]
     wide = np.zeros((len(term.covariance.labels), term.k))
-    wide[term.positions] = term.collect(evaluation.Py)
-    return np.asarray(term.covariance.matmat(wide))[who.positions] @ spec.sigmas(evaluation.theta)[i]
+    wide[term.positions] = effect_weights(spec, evaluation, i)
+    return np.asarray(term.covariance.matmat(wide))[who.positions]
 
 
 def error_covariance(spec: ModelSpec, evaluation: Evaluation, i: int, *, fixed_known: bool = False) -> Float:

@@ -22,6 +22,7 @@ from ..design.spec import ModelSpec, Term
 from ..errors import OptionError
 from ..likelihood.base import Evaluation
 from ..progress import Progress
+from .blup import effect_weights
 
 Float = NDArray[np.float64]
 
@@ -90,15 +91,15 @@ def feature_effects(spec: ModelSpec, evaluation: Evaluation, i: int, *, se: bool
     """
     term = spec.terms[i]
     features, rows = features_of(term)
-    Sigma = spec.sigmas(evaluation.theta)[i]
     M, k, root = features.matrix.shape[1], term.k, np.sqrt(features.m)
-    collected = term.collect(evaluation.Py)
+    weights = effect_weights(spec, evaluation, i)
     standardised, pev = np.zeros((M, k)), np.zeros((M, k))
     with Progress("feature effects", total=features.m) as bar:
         for part, F in features.chunks(rows, spec.n * k if se else 0):
             at = features.kept[part]
-            standardised[at] = F.T @ collected @ Sigma / root
+            standardised[at] = F.T @ weights / root
             if se:
+                Sigma = spec.sigmas(evaluation.theta)[i]
                 pev[at] = np.diagonal(Sigma) / features.m - _explained(evaluation, term, Sigma, F) / features.m
             bar.step(F.shape[1])
     scale = np.zeros(M)
@@ -107,7 +108,7 @@ def feature_effects(spec: ModelSpec, evaluation: Evaluation, i: int, *, se: bool
     if not se:
         return FeatureEffects(raw, standardised)
     prior = np.zeros((M, k))
-    prior[features.kept] = np.diagonal(Sigma) / features.m
+    prior[features.kept] = np.diagonal(spec.sigmas(evaluation.theta)[i]) / features.m
     with np.errstate(divide="ignore", invalid="ignore"):
         reliability = np.where(prior > 0.0, 1.0 - pev / prior, np.nan)
     return FeatureEffects(raw, standardised, scale[:, None] * np.sqrt(np.maximum(pev, 0.0)), reliability)

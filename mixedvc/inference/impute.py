@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec
 from ..design.traits import Traits
 from ..likelihood.base import Evaluation
+from .blup import effect_weights
 from .predict import Rows, TermRows, predict_mean, prediction_variance
 
 Float = NDArray[np.float64]
@@ -34,8 +35,7 @@ def missing_cells(traits: Traits) -> tuple[Positions, Positions]:
 
 def record_residuals(spec: ModelSpec, evaluation: Evaluation) -> Float:
     """(n, t) ê of every record and trait at unit weight, through the residual covariance where a cell is missing."""
-    Sigma = spec.sigmas(evaluation.theta)[-1]
-    return np.asarray(spec.residual.collect(np.asarray(evaluation.Py)) @ Sigma)
+    return effect_weights(spec, evaluation, len(spec.terms))
 
 
 def with_residual(spec: ModelSpec, rows: Rows, record: Positions) -> Rows:

@@ -13,7 +13,7 @@ from ..covariance.new_features import NewFeatures
 from ..design.spec import ModelSpec, Term
 from ..errors import DataError, OptionError
 from ..likelihood.base import Evaluation
-from .blup import CHUNK, effects, roster
+from .blup import CHUNK, effect_weights, effects, roster
 from .features import features_of
 
 Float = NDArray[np.float64]
@@ -169,8 +169,8 @@ def _foreign_effects(spec: ModelSpec, evaluation: Evaluation, i: int, part: Term
     assert part.new is not None and part.outside is not None
     term = spec.terms[i]
     distinct, inverse = np.unique(part.outside[part.foreign], return_inverse=True)
-    u = part.new.times(distinct, features_of(term)[1], term.collect(evaluation.Py))
-    return (u @ spec.sigmas(evaluation.theta)[i])[inverse]
+    u = part.new.times(distinct, features_of(term)[1], effect_weights(spec, evaluation, i))
+    return u[inverse]
 
 
 def prediction_variance(spec: ModelSpec, evaluation: Evaluation, rows: Rows, new_levels: str = "error") -> Float:
