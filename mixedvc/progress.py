@@ -41,6 +41,12 @@ class Progress:
         if facts:
             self._bar.set_postfix(facts, refresh=False)
 
+    def expect(self, total: int) -> None:
+        """How many steps there will be, where that is known only later; remaining time is shown from then on."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.total = total
+
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:

@@ -9,16 +9,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..design.spec import ModelSpec
+from ..errors import OptionError, warn
 from ..likelihood.base import Likelihood
 from ..likelihood.choose import choose
-from ..priors.resolve import ModelPriors, resolve
+from ..linalg.processes import check_workers
+from ..priors.resolve import resolve
 from ..progress import Progress
 from ..sampling.base import Draws
 from ..sampling.chains import Run, run
-from ..sampling.collapsed import plan_collapsed
+from ..sampling.chains import extend as go_on
 from ..sampling.target import Target
 from .base import PosteriorEstimate, estimators
-from .reml import REML
+from .gibbs_plans import SCHEMES, chosen_plan
+from .gibbs_priors import with_held
+from .gibbs_start import refuse_exact_fit, started
+from .gibbs_summary import posterior_estimate
+
+_LARGEST = 2**31 - 1  # draws of a chain: far beyond use, and safe as an index anywhere
 
 
 @estimators.register("gibbs")
@@ -28,19 +35,49 @@ class Gibbs:
 
     Parameters
     ----------
-    priors : mapping, optional
-        Priors by term, ``"residual"`` and ``"fixed"``.
-    draws, burnin, thin, chains : int
-        Draws kept of each chain, iterations left out first, every thin-th kept.
+    priors : prior or mapping, optional
+        Priors by term, ``"residual"`` and ``"fixed"``: ``{"animal": mv.priors.HalfT(3, 1)}``; one prior stands for all
+        terms, `mixedvc.priors.VarianceShare` for the whole model.  Terms without one get the default prior.
+    draws : int
+        Kept draws of each chain.
+    burnin : int, optional
+        Iterations left out at the beginning of each chain (rounded up to a multiple of `thin`); by default what the
+        scheme needs, which is none where its draws are independent.
+    thin : int
+        Every `thin`-th iteration is kept; `draws` counts what is kept.
+    chains : int
+    workers : int, optional
+        Processes that run the chains; by default this one where the work takes seconds, else one for each chain as far
+        as there are processors.  The draws are the same for any number.
+    scheme : "auto" | "collapsed" | "conjugate" | "shares"
+        "collapsed" samples the variances with β and u integrated out, "conjugate" alternates (β, u) and the variances,
+        "shares" enumerates a `VarianceShare` prior; "auto" takes "shares" for such a prior, "collapsed" where it is
+        cheap, else "conjugate".  The summary says which ran, and why.
+    proposal : "independence" | "slice", optional
+        How the collapsed scheme moves: proposals from an approximation of the posterior, or slice sampling; by default
+        the first, unless its approximation is poor.
+    save_random : bool
+        Keep the random effects of every draw.  Without it they are drawn when they are asked for, the same ones.
+    store : str or Path, optional
+        A new or empty folder to which draws are written as they come: for runs that do not fit in memory, or must
+        survive a crash; ``mixedvc.load(folder)`` opens it.
+    fixed_varcomp : mapping, optional
+        Components held at given values: ``{"animal": 20.0}`` is the prior ``Fixed(20.0)``.
     likelihood : str, optional
         Registered likelihood to evaluate with; the cheapest for many θ by default.
     """
 
-    priors: Mapping[str, Any] | None = None
+    priors: Any = None
     draws: int = 1000
-    burnin: int = 0
+    burnin: int | None = None
     thin: int = 1
     chains: int = 4
+    workers: int | None = None
+    scheme: str = "auto"
+    proposal: str | None = None
+    save_random: bool = False
+    store: Any = None
+    fixed_varcomp: Mapping[str, Any] | None = None
     likelihood: str | None = None
 
     name: ClassVar[str] = "gibbs"
@@ -50,6 +87,27 @@ class Gibbs:
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood", "prior"})
     provides: ClassVar[frozenset[str]] = frozenset({"draws", "theta", "beta", "blup"})
 
+    def __post_init__(self) -> None:
+        check_count(self.draws, "draws", 1, "how many draws of each chain are kept, e.g. draws=1000")
+        check_count(self.thin, "thin", 1, "1 keeps every iteration, 10 every tenth")
+        check_count(self.chains, "chains", 1, "four chains show whether they agree")
+        if self.burnin is not None:
+            check_count(
+                self.burnin, "burnin", 0, "iterations left out before the draws that are kept, 0 for none, or None"
+            )
+        if self.workers is not None:
+            check_workers(self.workers)
+        if self.scheme not in SCHEMES:
+            raise OptionError(f"scheme={self.scheme!r:.60}: one of {', '.join(map(repr, SCHEMES))} is needed")
+        if self.proposal not in (None, "independence", "slice"):
+            raise OptionError(f"proposal={self.proposal!r:.60}: 'independence', 'slice' or None is needed")
+        if self.proposal is not None and self.scheme not in ("auto", "collapsed"):
+            raise OptionError(
+                f"proposal={self.proposal!r} is of scheme='collapsed', and scheme={self.scheme!r} was asked"
+            )
+        if not isinstance(self.save_random, bool):
+            raise OptionError(f"save_random={self.save_random!r:.60}: True or False is needed")
+
     def fit(
         self,
         spec: ModelSpec,
@@ -58,40 +116,83 @@ class Gibbs:
         progress: Progress | None = None,
         likelihood: Likelihood | None = None,
     ) -> PosteriorEstimate:
-        """Sample; `rng` gives the seed behind every draw."""
+        """Sample; one number from `rng` is the seed behind every draw.
+
+        Raises
+        ------
+        OptionError, IdentifiabilityError
+            Priors that do not fit the model, before anything is sampled.
+        DegenerateResponse
+            Fixed effects that fit the response exactly: there is no posterior.
+        ConvergenceError
+            A chain that meets a number that is not finite.
+        """
+        priors = resolve(spec, with_held(spec, self.priors, self.fixed_varcomp))
         reason = ""
-        bound = resolve(spec, self.priors)
         if likelihood is None:
             likelihood, reason = choose(spec, reml=True, purpose="many", name=self.likelihood)
-        target = Target(spec, likelihood, bound)
-        seed = int((rng or np.random.default_rng()).integers(2**63))
-        start = REML().fit(spec, likelihood=likelihood)
-        plan = plan_collapsed(
-            target, np.where(start.at_bound, np.abs(start.par) + 0.05 * start.par.max(), start.par), self.thin
+        refuse_exact_fit(spec, likelihood, priors)
+        target = Target(spec, likelihood, priors)
+        seed = int((np.random.default_rng() if rng is None else rng).integers(2**63))
+        plan, why = chosen_plan(target, lambda: started(target), self.scheme, self.proposal, self.thin, seed)
+        asked = Run(
+            draws=int(self.draws),
+            burnin=int(plan.burnin if self.burnin is None else self.burnin),
+            thin=int(self.thin),
+            chains=int(self.chains),
+            seed=seed,
+            workers=self.workers,
+            save_random=self.save_random,
         )
-        draws = run(target, plan, Run(self.draws, self.burnin, self.thin, self.chains, seed), progress)
-        return posterior_estimate(spec, draws, bound, self.name, likelihood.name, reason)
+        draws = run(target, plan, asked, progress)
+        _say_interrupted(draws, asked.draws)
+        return posterior_estimate(spec, draws, priors, self.name, likelihood.name, reason, why)
 
 
-def posterior_estimate(
-    spec: ModelSpec, draws: Draws, priors: ModelPriors, method: str, likelihood: str, reason: str
+def extend(
+    spec: ModelSpec,
+    estimate: PosteriorEstimate,
+    likelihood: Likelihood | None,
+    draws: int,
+    *,
+    workers: int | None = None,
+    progress: bool | None = None,
 ) -> PosteriorEstimate:
-    """Draws with the means that stand for them where one number is asked for."""
-    par = draws.par.mean(axis=(0, 1))
-    held = np.ptp(draws.par, axis=(0, 1)) == 0.0
-    return PosteriorEstimate(
-        method=method,
-        theta=draws.theta.mean(axis=(0, 1)),
-        par=par,
-        at_bound=np.zeros(len(par), dtype=bool),
-        fixed=held,
-        singular=False,
-        loglik=None,
-        reml=True,
-        converged=True,
-        n_evaluations=int(draws.facts["iterations"].sum()),
-        likelihood=likelihood,
-        reason=reason,
-        draws=draws,
-        priors=priors,
+    """The estimate after `draws` more draws of each chain: bit for bit what a longer run would have given.
+
+    An interruption returns the draws that every chain has reached, with a warning.
+
+    Raises
+    ------
+    OptionError
+        A number of draws below one.
+    """
+    check_count(draws, "draws", 1, "how many more draws of each chain are wanted")
+    if workers is not None:
+        check_workers(workers)
+    if likelihood is None:
+        likelihood = choose(spec, reml=True, purpose="many", name=estimate.likelihood or None)[0]
+    before: Draws = estimate.draws
+    with Progress(estimate.method, show=progress) as bar:
+        after = go_on(Target(spec, likelihood, estimate.priors), before, int(draws), workers, bar)
+    _say_interrupted(after, before.count + draws)
+    why = estimate.extra.get("scheme", "")
+    return posterior_estimate(
+        spec, after, estimate.priors, estimate.method, likelihood.name, estimate.reason, why, estimate.extra
     )
+
+
+def check_count(value: object, name: str, least: int, remedy: str) -> None:
+    """Refuse what is no whole number from `least` on."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not least <= int(value) <= _LARGEST:  # type: ignore[call-overload]
+        at_least = "zero or above" if least == 0 else "at least 1"
+        raise OptionError(f"{name}={value!r:.60}: a whole number, {at_least}, is needed ({remedy})")
+
+
+def _say_interrupted(draws: Draws, wanted: int) -> None:
+    if draws.interrupted:
+        warn(
+            f"interrupted: each of the {draws.chains} chains has {draws.count:,} of {wanted:,} draws; "
+            f"fit.extend({wanted - draws.count}) goes on from there"
+        )

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import MixedVCError, OptionError
 from .threads import blas_threads
@@ -24,8 +25,20 @@ Given = TypeVar("Given")
 Task = TypeVar("Task")
 Done = TypeVar("Done")
 
+Label = TypeVar("Label")
+
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _prepared: dict[str, Any] = {}  # of a worker process: what `prepare` made
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_worker() -> bool:
+    """Whether this process was started by another as its helper, which may not start helpers of its own."""
+    return bool(multiprocessing.current_process().daemon)
 
 
 def check_workers(workers: object) -> int:
@@ -66,9 +79,7 @@ def in_processes(
             waiting = [pool.submit(_call, work, task) for task in tasks]
         except Exception as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise MixedVCError(
-                f"the model cannot be sent to other processes ({type(error).__name__}: {error}): use workers=1"
-            ) from error
+            raise MixedVCError(_cannot_send(error)) from error
     try:
         for future in as_completed(waiting):
             yield future.result()
@@ -76,12 +87,84 @@ def in_processes(
         _stop(pool)
         raise
     except BrokenProcessPool as error:
-        raise MixedVCError(
-            "a worker process ended before its work was done, killed for want of memory perhaps, or unable to import "
-            "what the model is made of; workers=1 says more"
-        ) from error
+        raise MixedVCError(_DIED) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Crew(Generic[Label, Done]):
+    """Worker processes to which tasks are given while others run: a context, which ends them on leaving.
+
+    Parameters
+    ----------
+    prepare, given, workers
+        See `in_processes`.
+
+    Examples
+    --------
+    >>> import operator
+    >>> with Crew(abs, -40, 1) as crew:
+    ...     crew.give("a", operator.add, 2)
+    ...     crew.next()
+    ('a', 42)
+    """
+
+    def __init__(self, prepare: Callable[[Given], Any], given: Given, workers: int):
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(prepare, given))
+        self._waiting: dict[Future[Done], Label] = {}
+
+    def __enter__(self) -> Crew[Label, Done]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None or self._waiting:
+            _stop(self._pool)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __len__(self) -> int:
+        """Tasks that are not handed back yet."""
+        return len(self._waiting)
+
+    def give(self, label: Label, work: Callable[[Any, Task], Done], task: Task) -> None:
+        """Another task, ``work(prepare(given), task)``; `label` comes back beside what it gives."""
+        try:
+            with one_thread(), _no_main():  # a process may be started here
+                self._waiting[self._pool.submit(_call, work, task)] = label
+        except BrokenProcessPool as error:
+            raise MixedVCError(_DIED) from error
+        except Exception as error:
+            raise MixedVCError(_cannot_send(error)) from error
+
+    def next(self) -> tuple[Label, Done]:
+        """Wait for a task to be done, whichever is first; what it raised is raised here.
+
+        Raises
+        ------
+        MixedVCError
+            A task that cannot be sent, or a process that ended before its work was done.
+        """
+        done, _ = wait(self._waiting, return_when=FIRST_COMPLETED)
+        first = done.pop()
+        label = self._waiting.pop(first)
+        try:
+            return label, first.result()
+        except BrokenProcessPool as error:
+            raise MixedVCError(_DIED) from error
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            if isinstance(error, MixedVCError) or "pickle" not in str(error):
+                raise
+            raise MixedVCError(_cannot_send(error)) from error
+
+
+_DIED = (
+    "a worker process ended before its work was done, killed for want of memory perhaps, or unable to import what the "
+    "model is made of; workers=1 says more"
+)
+
+
+def _cannot_send(error: Exception) -> str:
+    return f"the model cannot be sent to other processes ({type(error).__name__}: {error}): use workers=1"
 
 
 def _begin(prepare: Callable[[Any], Any], given: Any) -> None:

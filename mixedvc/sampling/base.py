@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 
 
+ROWS = ("par", "theta", "beta", "lp", "loglik")  # what every piece has a row of for each draw
+
+
 @dataclass(frozen=True)
 class Piece:
     """Kept draws of one block of one chain; D of them.
@@ -46,6 +49,22 @@ class Piece:
     effects: tuple[Float, ...] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self.lp)
+
+    def rows(self, which: slice) -> Piece:
+        """Some of the draws; the facts stay those of the block."""
+        effects = None if self.effects is None else tuple(u[which] for u in self.effects)
+        return piece_of({name: getattr(self, name)[which] for name in ROWS}, effects, self.facts)
+
+
+def piece_of(
+    rows: Mapping[str, Float], effects: tuple[Float, ...] | None = None, facts: Mapping[str, float] | None = None
+) -> Piece:
+    """A piece from its `ROWS` by name."""
+    par, theta, beta, lp, loglik = (rows[name] for name in ROWS)
+    return Piece(par, theta, beta, lp, loglik, effects, facts or {})
+
 
 State = dict[str, Float]  # where a chain is: named arrays, so that it can be sent and stored
 
@@ -71,7 +90,12 @@ class Plan(Protocol):
     """What a scheme needs beside the target, found once (a mode, a proposal): a frozen dataclass of plain numbers and
     arrays that can be sent to other processes and stored."""
 
-    name: str  # "collapsed" | "conjugate" | "shares"
+    name: str  # "collapsed" | "conjugate" | "shares" | "held"
+
+    @property
+    def burnin(self) -> int:
+        """Iterations left out at the beginning where the user does not say."""
+        ...
 
     def scheme(self, target: Any) -> Scheme:
         """The chain on a `sampling.target.Target`."""
@@ -94,16 +118,18 @@ class Draws:
     seed : int
         Entropy behind every random number.
     burnin, thin : int
-        Iterations left out at the beginning; kept is every thin-th.
+        Iterations left out at the beginning (a multiple of thin); kept is every thin-th.
     plan : Plan
     states : tuple of State
-        Where each chain is, for going on; with `surplus`, the draws of its last block that were not asked for.
+        Where each chain is, for going on; with `surplus`, draws it has beyond D, which were not asked for.
     blocks : tuple of int
         Blocks each chain has run.
     facts : mapping of str to (C,)
-        Sums of the pieces' facts, burn-in left out.
+        Sums of the pieces' facts over the blocks that have a kept draw.
     interrupted : bool
         Ctrl-C ended the run: D is what every chain had reached.
+    folder : str or None
+        Where the draws are on disk; `effects` are memory-mapped from there.
     """
 
     par: Float
@@ -121,6 +147,7 @@ class Draws:
     blocks: tuple[int, ...]
     facts: Mapping[str, Float]
     interrupted: bool = False
+    folder: str | None = None
 
     @property
     def chains(self) -> int:
