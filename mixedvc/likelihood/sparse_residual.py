@@ -123,8 +123,6 @@ class Records:
             if not variances.min() > 0.0:
                 raise NotPositiveDefinite(1)
             size = np.sqrt(variances)  # traits may have any units
-            if not size.min() > 0.0:
-                raise NotPositiveDefinite(1)
             outer = size[:, :, None] * size[:, None, :]
             L = la.small_cholesky(S / outer)
             logs = np.log(np.einsum("gss->gs", L)) + np.log(size)

@@ -189,6 +189,7 @@ class _Spectral:
         return cost_of(
             setup=setup,
             each=60.0 * size * (spec.p + 2),
+            loglik=2e3 + size * (10.0 + 1.0 * spec.p**2),
             memory=8.0 * (3.0 * size * size + n * min(rank, n)),
             reason="one kernel: one eigendecomposition serves every evaluation",
         )
