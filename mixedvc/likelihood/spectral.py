@@ -115,6 +115,16 @@ class SpectralLikelihood:
         self.spec, self.reml, self._frame, self._d = spec, reml, frame, d
         self._last: GaussianEvaluation | None = None
 
+    @property
+    def frame(self) -> RotatedFrame:
+        """Coordinates in which V is diagonal."""
+        return self._frame
+
+    @property
+    def d(self) -> Float:
+        """(n',) eigenvalues of the kernel in these coordinates."""
+        return self._d
+
     def at(self, theta: Float) -> GaussianEvaluation:
         theta = np.array(theta, dtype=np.float64)
         if self._last is None or not np.array_equal(self._last.theta, theta):

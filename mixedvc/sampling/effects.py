@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import Term
-from ..likelihood.base import Likelihood
+from ..likelihood.base import Evaluation, Likelihood
 from .base import Draws
 from .effects_relatives import Relatives
 from .effects_sources import EffectSource, effect_source, residual_draw, root_of
@@ -57,9 +57,10 @@ class EffectSampler:
         sigmas = self.spec.sigmas(theta)
         return tuple(self._everyone(i, W, sigmas[i], rng) for i, W in enumerate(latent))
 
-    def latent(self, theta: Float, beta: Float, rng: np.random.Generator) -> list[Float]:
-        """(s, k) of every term's source."""
-        spec, at = self.spec, self.likelihood.at(theta)
+    def latent(self, theta: Float, beta: Float, rng: np.random.Generator, at: Evaluation | None = None) -> list[Float]:
+        """(s, k) of every term's source; `at` the evaluation at θ, where there is one already."""
+        spec = self.spec
+        at = self.likelihood.at(theta) if at is None else at
         *sigmas, residual = spec.sigmas(theta)
         parts = list(zip(spec.terms, self.sources, sigmas, strict=True))
         prior = [source.draw(term.k, rng) @ root_of(S).T for term, source, S in parts]

@@ -10,14 +10,18 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..covariance.base import Can
+from ..covariance.base import Can, Positions
+from ..covariance.pedigree import Pedigree
 from ..design.spec import ModelSpec, Term
+from ..errors import CovarianceError
 from ..likelihood.sparse_sources import Source, source_of, source_size
 from ..linalg import dense as la
 from ..linalg.roots import pivoted_root
 from ..linalg.sparse_cholesky import SparseCholesky, sparse_cholesky
+from .quadratic import Scatter
 
 Float = NDArray[np.float64]
 
@@ -27,7 +31,7 @@ class EffectSource(Protocol):
 
     @property
     def size(self) -> int:
-        """s, the degrees of freedom of `quadratic`."""
+        """s, the rows of W."""
         ...
 
     def draw(self, k: int, rng: np.random.Generator) -> Float:
@@ -42,8 +46,8 @@ class EffectSource(Protocol):
         """Q⁻¹ Jᵀ C (s, c) for C (q, c): what a sum over the levels says of W."""
         ...
 
-    def quadratic(self, W: Float) -> Float:
-        """(k, k) WᵀQW."""
+    def scatter(self, W: Float) -> Scatter:
+        """WᵀQW (k, k) and its degrees of freedom."""
         ...
 
     def everyone(self, W: Float) -> Float | None:
@@ -66,8 +70,8 @@ class Independent:
     def back(self, C: Float) -> Float:
         return C
 
-    def quadratic(self, W: Float) -> Float:
-        return W.T @ W
+    def scatter(self, W: Float) -> Scatter:
+        return Scatter(W.T @ W, self.size)
 
     def everyone(self, W: Float) -> Float | None:
         return None
@@ -88,21 +92,26 @@ class Rooted:
     def back(self, C: Float) -> Float:
         return self.J.T @ C
 
-    def quadratic(self, W: Float) -> Float:
-        return W.T @ W
+    def scatter(self, W: Float) -> Scatter:
+        return Scatter(W.T @ W, self.size)
 
     def everyone(self, W: Float) -> Float | None:
         return None
 
 
 class Sparse:
-    """Sparse J and Q (see `mixedvc.likelihood.sparse_sources.Source`)."""
+    """Sparse J and Q (see `mixedvc.likelihood.sparse_sources.Source`).
 
-    def __init__(self, source: Source):
+    `used` are the rows of W that say something of Σ, with their own precision: all, unless some only add noise.
+    """
+
+    def __init__(self, source: Source, used: tuple[Positions, sp.csc_array] | None = None):
         self._all, self.size = source, source.size
         self._J = source.everyone[source.seen]
         Q = source.Q
         self._plain = Q.nnz == source.size and bool(np.all(Q.diagonal() == 1.0))
+        self._used: slice | Positions
+        self._used, self._precision = (slice(None), Q) if used is None else used
 
     @cached_property
     def _factor(self) -> SparseCholesky:
@@ -119,8 +128,9 @@ class Sparse:
         given = np.asarray(self._J.T @ C)
         return given if self._plain else self._factor.solve(given)
 
-    def quadratic(self, W: Float) -> Float:
-        return W.T @ (W if self._plain else np.asarray(self._all.Q @ W))
+    def scatter(self, W: Float) -> Scatter:
+        W, Q = W[self._used], self._precision
+        return Scatter(W.T @ (W if self._plain else np.asarray(Q @ W)), len(W))
 
     def everyone(self, W: Float) -> Float | None:
         return np.asarray(self._all.everyone @ W) if self._all.all_labels else None
@@ -131,12 +141,39 @@ def effect_source(term: Term) -> EffectSource:
     if term.cov_name is None or term.covariance.kind == "identity":
         return Independent(term.q)
     if source_size(term) is not None:
-        return Sparse(source_of(term))
+        source = source_of(term)
+        if not source.all_labels:
+            _require_root(term, np.asarray(source.everyone.multiply(source.everyone).sum(axis=1)).ravel())
+        return Sparse(source, _with_records(term, source))
     if Can.LOW_RANK in term.covariance.can:
         J = np.asarray(term.covariance.factor(term.positions))
         if J.shape[1] <= term.q:
             return Rooted(J)
-    return Rooted(pivoted_root(term.covariance.block(term.positions)))
+    J = pivoted_root(term.covariance.block(term.positions))
+    _require_root(term, np.einsum("ij,ij->i", J, J))
+    return Rooted(J)
+
+
+def _with_records(term: Term, source: Source) -> tuple[Positions, sp.csc_array] | None:
+    """Animals with records and their ancestors, and their precision: the others of a pedigree say nothing of Σ."""
+    pedigree = term.covariance
+    if not isinstance(pedigree, Pedigree) or source.size != len(pedigree.labels) or Can.PRECISION not in pedigree.can:
+        return None
+    kept = pedigree.ancestors(term.positions)
+    if len(kept) == source.size:
+        return None
+    return kept, pedigree.restrict(kept).precision()
+
+
+def _require_root(term: Term, explained: Float) -> None:
+    """Refuse a matrix that is no covariance, by the diagonal of what its root explains: it has no effects."""
+    diagonal = term.covariance.diagonal(term.positions)
+    if np.abs(diagonal - explained).max(initial=0.0) > 1e-8 * np.abs(diagonal).max(initial=0.0):
+        raise CovarianceError(
+            f"{term.label}: {term.covariance.describe()} is not positive semi-definite, so there are no effects with "
+            "this covariance to draw: psd='clip' takes the nearest matrix that is; methods that need the likelihood "
+            "alone (reml, gibbs with scheme='collapsed') work as it is"
+        )
 
 
 def root_of(Sigma: Float) -> Float:
