@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -63,8 +64,26 @@ class Prior(Protocol):
 
     kind: ClassVar[str]
 
-    def bind(self, structure: Structure, where: str) -> BoundPrior:
-        """The prior for a structure; raises OptionError naming `where` where it does not fit (V of another size, …)."""
+    def bind(
+        self, structure: Structure, where: str, scale: Float | None = None, effects: Sequence[str] = ()
+    ) -> BoundPrior:
+        """The prior for a structure.
+
+        Parameters
+        ----------
+        structure : Structure
+        where : str
+            Name of the term, for messages.
+        scale : (k,), optional
+            Standard deviations to expect of each effect, from the data: taken where the user left a scale open.
+        effects : sequence of str
+            Names of the k effects, by which priors of single effects are found.
+
+        Raises
+        ------
+        OptionError
+            Naming `where`, where the prior does not fit (V of another size, …).
+        """
         ...
 
 
