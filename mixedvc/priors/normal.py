@@ -85,13 +85,19 @@ class FixedPrior:
         Their prior mean.
     B : (s, s)
         Their prior covariance.
-    p : int
+    names : (p,) tuple of str
+        Of all fixed effects.
     """
 
     which: NDArray[np.intp]
     b: Float
     B: Float
-    p: int
+    names: tuple[str, ...]
+
+    @property
+    def p(self) -> int:
+        """Fixed effects in all."""
+        return len(self.names)
 
     @cached_property
     def mean(self) -> Float:
