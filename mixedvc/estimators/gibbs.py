@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,8 @@ from ..errors import OptionError, warn
 from ..likelihood.base import Likelihood
 from ..likelihood.choose import choose
 from ..linalg.processes import check_workers
-from ..priors.resolve import resolve
+from ..priors.resolve import ModelPriors, resolve
+from ..priors.state import from_state, to_state
 from ..progress import Progress
 from ..sampling.base import Draws
 from ..sampling.chains import Run, run
@@ -23,6 +25,7 @@ from .base import PosteriorEstimate, estimators
 from .gibbs_plans import SCHEMES, chosen_plan
 from .gibbs_priors import with_held
 from .gibbs_start import refuse_exact_fit, started
+from .gibbs_store import opened, opened_again
 from .gibbs_summary import posterior_estimate
 
 _LARGEST = 2**31 - 1  # draws of a chain: far beyond use, and safe as an index anywhere
@@ -83,7 +86,7 @@ class Gibbs:
     name: ClassVar[str] = "gibbs"
     title: ClassVar[str] = "Gibbs"
     restricted: ClassVar[bool] = True
-    purpose: ClassVar[str] = "many"
+    purpose: ClassVar[str] = "sample"
     needs: ClassVar[frozenset[str]] = frozenset({"likelihood", "prior"})
     provides: ClassVar[frozenset[str]] = frozenset({"draws", "theta", "beta", "blup"})
 
@@ -105,6 +108,8 @@ class Gibbs:
             raise OptionError(
                 f"proposal={self.proposal!r} is of scheme='collapsed', and scheme={self.scheme!r} was asked"
             )
+        if self.store is not None and not isinstance(self.store, (str, PathLike)):
+            raise OptionError(f"store={self.store!r:.60}: the path of a new or empty folder is needed")
         if not isinstance(self.save_random, bool):
             raise OptionError(f"save_random={self.save_random!r:.60}: True or False is needed")
 
@@ -127,10 +132,10 @@ class Gibbs:
         ConvergenceError
             A chain that meets a number that is not finite.
         """
-        priors = resolve(spec, with_held(spec, self.priors, self.fixed_varcomp))
+        priors = self.bound_priors(spec)
         reason = ""
         if likelihood is None:
-            likelihood, reason = choose(spec, reml=True, purpose="many", name=self.likelihood)
+            likelihood, reason = choose(spec, reml=True, purpose="sample", name=self.likelihood)
         refuse_exact_fit(spec, likelihood, priors)
         target = Target(spec, likelihood, priors)
         seed = int((np.random.default_rng() if rng is None else rng).integers(2**63))
@@ -144,9 +149,29 @@ class Gibbs:
             workers=self.workers,
             save_random=self.save_random,
         )
-        draws = run(target, plan, asked, progress)
+        about = {"method": self.name, "likelihood": likelihood.name, "reason": reason, "why": why}
+        sink = None if self.store is None else opened(self.store, spec, self.stated(priors), plan, asked, about)
+        draws = run(target, plan, asked, progress, sink)
         _say_interrupted(draws, asked.draws)
-        return posterior_estimate(spec, draws, priors, self.name, likelihood.name, reason, why)
+        return posterior_estimate(spec, draws, priors, about)
+
+    def bound_priors(self, spec: ModelSpec) -> ModelPriors:
+        """The priors of `spec`, held components among them."""
+        return resolve(spec, with_held(spec, self.priors, self.fixed_varcomp))
+
+    def stated(self, priors: ModelPriors) -> Gibbs:
+        """The same with the priors as they were resolved: without functions, and with what is held."""
+        return replace(self, priors=priors.stated, fixed_varcomp=None)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The options as plain values, for saving; a folder for draws belongs to one run and is left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.init}
+        return {**values, "priors": to_state(self.priors), "store": None}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Gibbs:
+        """The estimator from what `to_plain` gave."""
+        return cls(**{**values, "priors": from_state(values["priors"])})
 
 
 def extend(
@@ -171,14 +196,16 @@ def extend(
     if workers is not None:
         check_workers(workers)
     if likelihood is None:
-        likelihood = choose(spec, reml=True, purpose="many", name=estimate.likelihood or None)[0]
+        likelihood = choose(spec, reml=True, purpose="sample", name=estimate.likelihood or None)[0]
     before: Draws = estimate.draws
     with Progress(estimate.method, show=progress) as bar:
-        after = go_on(Target(spec, likelihood, estimate.priors), before, int(draws), workers, bar)
+        after = go_on(Target(spec, likelihood, estimate.priors), before, int(draws), workers, bar, opened_again(before))
     _say_interrupted(after, before.count + draws)
-    why = estimate.extra.get("scheme", "")
-    return posterior_estimate(
-        spec, after, estimate.priors, estimate.method, likelihood.name, estimate.reason, why, estimate.extra
+    about = {**estimate.extra["about"], "likelihood": likelihood.name}
+    return replace(
+        posterior_estimate(spec, after, estimate.priors, about),
+        reason=estimate.reason,
+        extra={**estimate.extra, "about": about},
     )
 
 

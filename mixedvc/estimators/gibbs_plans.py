@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
+from ..sampling.collapsed import collapsed_is_cheap, plan_collapsed
+from ..sampling.conjugate import plan_conjugate
 from ..sampling.held import HeldPlan
 from ..sampling.target import Target
 
@@ -47,14 +49,26 @@ def chosen_plan(
 def _continuous(
     target: Target, start: Callable[[], Float], scheme: str, proposal: str | None, thin: int, seed: int
 ) -> tuple[Any, str]:
-    from ..sampling.collapsed import collapsed_is_cheap, plan_collapsed
-
-    why = "it was asked for"
-    if scheme == "auto":
-        cheap = proposal is not None or collapsed_is_cheap(target)
-        scheme, why = ("collapsed", "few variances") if cheap else ("conjugate", "many variances, or dear to evaluate")
+    scheme, why = _scheme(target, scheme, proposal)
     if scheme == "collapsed":
         return plan_collapsed(target, start(), thin, seed=seed, proposal=proposal), why
-    from ..sampling.conjugate import plan_conjugate
-
     return plan_conjugate(target, start(), thin), why
+
+
+def _scheme(target: Target, scheme: str, proposal: str | None) -> tuple[str, str]:
+    """The collapsed or the conjugate scheme, and the reason in words."""
+    closed = _without_density(target)
+    if closed:
+        if scheme == "collapsed" or proposal is not None:
+            raise OptionError(f"scheme='collapsed' needs the density of every prior: {closed}")
+        return "conjugate", "a prior has no density that can be evaluated"
+    if scheme != "auto":
+        return scheme, "it was asked for"
+    if proposal is not None or collapsed_is_cheap(target):
+        return "collapsed", "few variances, a likelihood quickly evaluated"
+    return "conjugate", "many variances, or a likelihood slow to evaluate"
+
+
+def _without_density(target: Target) -> str:
+    """Why a prior has no density in closed form; empty where all have."""
+    return next((words for bound in target.priors.terms if (words := getattr(bound, "closed", ""))), "")

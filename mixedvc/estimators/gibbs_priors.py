@@ -7,6 +7,8 @@ from typing import Any
 
 from ..design.spec import ModelSpec
 from ..errors import OptionError
+from ..priors.held import Fixed
+from ..priors.shares import VarianceShare
 from .given import given_parameters
 
 
@@ -20,9 +22,6 @@ def with_held(spec: ModelSpec, priors: Any, fixed_varcomp: Mapping[str, Any] | N
     """
     if not fixed_varcomp:
         return priors
-    from ..priors.fixed_value import Fixed
-    from ..priors.variance_share import VarianceShare
-
     given_parameters(spec, fixed_varcomp, "fixed_varcomp")  # says what is wrong with a name or a value
     held = {"residual" if name == "Residual" else name: Fixed(value) for name, value in fixed_varcomp.items()}
     if isinstance(priors, VarianceShare):

@@ -20,37 +20,34 @@ RHAT, ESS = 1.05, 100.0  # beyond, below: not converged
 def posterior_estimate(
     spec: ModelSpec,
     draws: Draws,
-    priors: ModelPriors,
-    method: str,
-    likelihood: str,
-    reason: str,
-    why: str,
-    extra: Mapping[str, Any] | None = None,
+    priors: ModelPriors | None,
+    about: Mapping[str, Any],
 ) -> PosteriorEstimate:
     """Draws with the means that stand for them where one number is asked for.
 
-    `converged` is split R-hat below 1.05 and a bulk effective sample size of at least 100 for every variance parameter
-    that moves (ArviZ's; True where arviz-stats is not installed, and a note says so).
+    `about` has the fields method, likelihood and reason of the estimate, and `why` this scheme ran.  `converged` is
+    split R-hat below 1.05 and a bulk effective sample size of at least 100 for every variance parameter that moves
+    (ArviZ's; True where arviz-stats is not installed, and `message` says so).
     """
     par = draws.par.mean(axis=(0, 1))
     still = np.ptp(draws.par, axis=(0, 1)) == 0.0
     converged, message = judged(draws)
     return PosteriorEstimate(
-        method=method,
+        method=about["method"],
         theta=draws.theta.mean(axis=(0, 1)),
         par=par,
         at_bound=np.zeros(len(par), dtype=bool),
-        fixed=_held(spec, priors) if priors.shares is None else still,
+        fixed=still if priors is None or priors.shares is not None else _held(spec, priors),
         singular=False,
         loglik=None,
         reml=True,
         converged=converged,
         n_evaluations=int(draws.facts["iterations"].sum()),
         message=message,
-        likelihood=likelihood,
-        reason=reason,
-        notes=notes(draws, why),
-        extra={**(extra or {}), "scheme": why},
+        likelihood=about["likelihood"],
+        reason=about["reason"],
+        notes=notes(draws, about["why"]),
+        extra={"about": dict(about)},
         draws=draws,
         priors=priors,
     )

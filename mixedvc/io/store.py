@@ -13,6 +13,8 @@ from .archive import read_archive, write_archive
 from .npy import Array
 from .packing import Packer
 
+IN_FOLDER = "model.mvc"  # the file of a folder that holds the model, where arrays stand beside it
+
 
 class StoredKind(Protocol):
     """How one kind of results becomes plain values and comes back."""
@@ -74,6 +76,7 @@ def load(path: str | PathLike[str]) -> Any:
     Parameters
     ----------
     path : str or Path
+        The file, or a folder of draws (``store=`` of method "gibbs"), also one whose run ended in a crash.
 
     Returns
     -------
@@ -84,7 +87,8 @@ def load(path: str | PathLike[str]) -> Any:
     StoredModelError
         No such file; not one of ours; from a later version; truncated or altered.
     """
-    manifest, arrays = read_archive(Path(path))
+    place = Path(path).expanduser()
+    manifest, arrays = read_archive(place / IN_FOLDER if place.is_dir() and (place / IN_FOLDER).is_file() else place)
     content = manifest.get("content")
     if not isinstance(content, dict) or not {"kind", "results"} <= content.keys():
         raise StoredModelError(f"{str(path)!r} holds no results: it is altered, or from another version of mixedvc")
@@ -93,8 +97,11 @@ def load(path: str | PathLike[str]) -> Any:
             f"{str(path)!r} holds results of the kind {content['kind']!r}, which this version does not know; it reads "
             f"{', '.join(map(repr, stored_kinds.names()))}. Upgrade mixedvc, or install the package that wrote it"
         )
+    inside = content["results"]
+    if place.is_dir() and isinstance(inside, dict):
+        inside = {**inside, "folder": str(place.resolve())}
     try:
-        return stored_kinds.get(content["kind"]).unpack(content["results"], arrays)
+        return stored_kinds.get(content["kind"]).unpack(inside, arrays)
     except StoredModelError as error:
         raise StoredModelError(f"{str(path)!r}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

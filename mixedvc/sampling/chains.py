@@ -73,12 +73,20 @@ class Sink(Protocol):
 
     folder: str | None
 
+    def reserve(self, rows: int) -> None:
+        """So many rows of each chain will come, perhaps a few more."""
+        ...
+
     def put(self, chain: int, row: int, piece: Piece) -> None:
         """Rows `row`, … of a chain."""
         ...
 
     def safe(self, at: list[At]) -> None:
         """Called after every segment: a time to write down where the chains are."""
+        ...
+
+    def finish(self, at: list[At]) -> None:
+        """No more rows come."""
         ...
 
     def take(self, count: int, kept: list[int]) -> tuple[dict[str, Float], tuple[Float, ...] | None, list[Piece]]:
@@ -89,16 +97,22 @@ class Sink(Protocol):
 class Memory:
     """Kept rows in memory."""
 
-    folder = None
+    folder: str | None = None
 
     def __init__(self, chains: int):
         self._pieces: list[list[tuple[int, Piece]]] = [[] for _ in range(chains)]
+
+    def reserve(self, rows: int) -> None:
+        """Nothing: lists grow."""
 
     def put(self, chain: int, row: int, piece: Piece) -> None:
         self._pieces[chain].append((row, piece))
 
     def safe(self, at: list[At]) -> None:
         """Nothing: what is in memory is lost with the process."""
+
+    def finish(self, at: list[At]) -> None:
+        """Nothing is open."""
 
     def take(self, count: int, kept: list[int]) -> tuple[dict[str, Float], tuple[Float, ...] | None, list[Piece]]:
         # an interruption may have come between `put` and the note that the rows count: such rows are left out
@@ -190,6 +204,7 @@ class _Runner:
     def draws(self, workers: int | None) -> Draws:
         """Run, and what came of it."""
         interrupted = False
+        self.sink.reserve(self.need)
         try:
             with blas_threads(1):  # as in other processes: the same bits
                 self._run(workers)
@@ -197,6 +212,8 @@ class _Runner:
             if min(at.kept for at in self.at) < 1:
                 raise
             interrupted = True
+        finally:
+            self.sink.finish(self.at)
         return self._made(interrupted)
 
     def _left(self, chain: int) -> int:
