@@ -106,6 +106,14 @@ class NewFeatures:
             out += H @ G.T
         return out
 
+    def among(self, new: Positions) -> Float:
+        """A[new, new]."""
+        out = np.zeros((len(new), len(new)))
+        for part in self.base.parts(len(new)):
+            H = self.base.standardized(self.matrix[:, self.columns[part]][new], part)
+            out += H @ H.T
+        return out
+
     def diagonal(self, new: Positions) -> Float:
         """The prior variances g gᵀ / m of the levels at `new`."""
         out = np.zeros(len(new))

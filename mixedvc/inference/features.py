@@ -22,7 +22,7 @@ from ..design.spec import ModelSpec, Term
 from ..errors import OptionError
 from ..likelihood.base import Evaluation
 from ..progress import Progress
-from .blup import effect_weights
+from .blup import effect_weights, roster
 
 Float = NDArray[np.float64]
 
@@ -66,6 +66,15 @@ def features_of(term: Term) -> tuple[Features, Positions]:
         f"{term.text}: the covariance of {term.name!r} is {cov.describe()}, not features: fit with "
         f"cov={{{term.cov_name or 'G'!r}: mixedvc.Features(W)}}"
     )
+
+
+def roster_rows(term: Term) -> Positions:
+    """Row of the features of each level in the term's roster."""
+    positions = roster(term).positions
+    features, _ = features_of(term)
+    if features is term.covariance:
+        return positions
+    return np.asarray(term.covariance.rows[positions])  # type: ignore[attr-defined]
 
 
 def choose_term(spec: ModelSpec, name: str | None) -> int:

@@ -34,6 +34,8 @@ class TermRows:
     outside : (r,) intp, optional
         Position in `new`, for levels that are known by their own features only; −1 for the others.
     new : NewFeatures, optional
+    label : (r,) intp, optional
+        Rows of one level have one number, known or not; −1 where the level is missing.
     """
 
     seen: Positions
@@ -41,6 +43,7 @@ class TermRows:
     basis: Float
     outside: Positions | None = None
     new: NewFeatures | None = None
+    label: Positions | None = None
 
     @property
     def foreign(self) -> NDArray[np.bool_]:
@@ -49,8 +52,8 @@ class TermRows:
 
     def at(self, some: Positions) -> TermRows:
         """The rows at `some`."""
-        outside = None if self.outside is None else self.outside[some]
-        return TermRows(self.seen[some], self.positions[some], self.basis[some], outside, self.new)
+        outside, label = (None if of is None else of[some] for of in (self.outside, self.label))
+        return TermRows(self.seen[some], self.positions[some], self.basis[some], outside, self.new, label)
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,9 @@ def match_levels(
     strangers = (seen < 0) & (outside < 0)
     if new_levels == "error" and strangers.any():
         raise DataError(_stranger_message(term, unique[strangers], positions[strangers] >= 0))
-    rows = np.full((3, len(levels)), -1, dtype=np.intp)
-    rows[:, present] = seen[inverse], positions[inverse], outside[inverse]
-    return TermRows(rows[0], rows[1], np.where(present[:, None], basis, np.nan), rows[2], new)
+    rows = np.full((4, len(levels)), -1, dtype=np.intp)
+    rows[:, present] = seen[inverse], positions[inverse], outside[inverse], inverse
+    return TermRows(rows[0], rows[1], np.where(present[:, None], basis, np.nan), rows[2], new, rows[3])
 
 
 def _unique(levels: NDArray[np.object_]) -> tuple[NDArray[np.object_], Positions]:

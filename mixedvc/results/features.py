@@ -10,7 +10,7 @@ import numpy as np
 from ..covariance.new_features import NewFeatures
 from ..design.spec import ModelSpec
 from ..errors import OptionError
-from ..inference.features import choose_term, feature_effects, features_of, has_features
+from ..inference.features import FeatureEffects, choose_term, feature_effects, features_of, has_features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,23 +19,27 @@ if TYPE_CHECKING:
 
 
 def effects_frame(fit: PointResults, term: str | None, se: bool) -> pd.DataFrame:
-    """One row a feature; columns effect, standardised and, where asked for, se and reliability.
+    """Effects of the features of a term as `labelled` names them."""
+    i = choose_term(fit.spec, term)
+    return labelled(fit.spec, i, feature_effects(fit.spec, fit.evaluation, i, se=se))
+
+
+def labelled(spec: ModelSpec, i: int, found: FeatureEffects) -> pd.DataFrame:
+    """One row a feature; columns effect, standardised and, where they were found, se and reliability.
 
     A term of several effects has a column for each of them under each of these names.
     """
     import pandas as pd
 
-    i = choose_term(fit.spec, term)
-    found = feature_effects(fit.spec, fit.evaluation, i, se=se)
     parts = {"effect": found.raw, "standardised": found.standardised}
     if found.se is not None and found.reliability is not None:
         parts |= {"se": found.se, "reliability": found.reliability}
-    names = fit.spec.terms[i].effects
+    names = spec.terms[i].effects
     if len(names) == 1:
         columns: Any = list(parts)
     else:
         columns = pd.MultiIndex.from_product([list(parts), list(names)])
-    features, _ = features_of(fit.spec.terms[i])
+    features, _ = features_of(spec.terms[i])
     count = features.matrix.shape[1]
     index = pd.RangeIndex(count) if features.names is None else pd.Index(features.names, tupleize_cols=False)
     return pd.DataFrame(np.hstack(list(parts.values())), index=index.rename("feature"), columns=columns)
@@ -48,7 +52,7 @@ def effects_table(fit: PointResults) -> pd.DataFrame:
     parts = []
     for term in fit.spec.terms:
         if has_features(term):
-            frame = effects_frame(fit, term.name, False)
+            frame = fit.feature_effects(term.name)
             for effect in term.effects:
                 own = frame if term.k == 1 else frame.xs(effect, axis=1, level=1)
                 parts.append(own.reset_index().assign(term=term.name, on=effect))

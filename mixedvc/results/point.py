@@ -300,7 +300,7 @@ class PointResults(Reporting, Inferring):
         Where the covariance knows more levels than the data, its other levels (relatives without records) are
         predicted too, and the rows are in the covariance's order.
         """
-        return self._by_term(lambda i: frames.level_frame(self.spec, i, blup.effects(self.spec, self.evaluation, i)))
+        return self._by_term(lambda i: frames.level_frame(self.spec, i, blup.effects(self.spec, self._means, i)))
 
     @cached_property
     def random_effects_cov(self) -> dict[str, pd.DataFrame]:
@@ -357,7 +357,7 @@ class PointResults(Reporting, Inferring):
     def fixed_fit(self) -> pd.Series:
         """Xβ̂ + offset."""
         rows = predict.training_rows(self.spec, ())
-        return self.padded(predict.predict_mean(self.spec, self.evaluation, rows), "fixed")
+        return self.padded(predict.predict_mean(self.spec, self._means, rows), "fixed")
 
     @cached_property
     def resid_values(self) -> Float:
@@ -367,7 +367,7 @@ class PointResults(Reporting, Inferring):
     @cached_property
     def _fitted(self) -> Float:
         everything = predict.training_rows(self.spec, range(len(self.spec.terms)))
-        return predict.predict_mean(self.spec, self.evaluation, everything)
+        return predict.predict_mean(self.spec, self._means, everything)
 
     def predict(
         self,
@@ -413,7 +413,7 @@ class PointResults(Reporting, Inferring):
         else:
             of_residual = interval == "prediction"
             rows, wrap = support.new_rows(self, newdata, chosen, new_levels, features, of_residual)
-        mean = predict.predict_mean(self.spec, self.evaluation, rows, new_levels)
+        mean = predict.predict_mean(self.spec, self._means, rows, new_levels)
         if not se and interval is None:
             return wrap(mean, "predicted")
         return support.with_errors(self, rows, mean, wrap, interval, level, new_levels)
@@ -445,6 +445,11 @@ class PointResults(Reporting, Inferring):
         return f"<PointResults: {about} by {self.method}, {self.nobs} rows{state}; .summary() prints it>"
 
     # ---- helpers --------------------------------------------------------------------------------------------
+
+    @property
+    def _means(self) -> Evaluation:
+        """What predictions are made of."""
+        return self.evaluation
 
     def padded(self, values: Float, name: str) -> pd.Series:
         """A row quantity as a Series; NaN at the dropped rows under ``missing="exclude"``."""

@@ -18,6 +18,7 @@ from ..sampling.base import Draws
 from . import posterior_numbers as pn
 from .point import PointResults
 from .posterior_inferring import PosteriorInferring
+from .posterior_predict import PosteriorPredicting
 from .posterior_reporting import PosteriorReporting
 from .posterior_traits import PosteriorTraits
 from .traits import TraitResults
@@ -30,7 +31,7 @@ PARTS = ("par", "beta")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PosteriorResults(PosteriorReporting, PosteriorInferring, PointResults):  # type: ignore[misc]
+class PosteriorResults(PosteriorPredicting, PosteriorReporting, PosteriorInferring, PointResults):  # type: ignore[misc]
     """A sampled posterior. Point estimates are posterior means, standard errors posterior standard deviations.
 
     Intervals are of highest posterior density ("hdi") or of equal tails ("quantile"). What only a maximised
@@ -206,7 +207,7 @@ class PosteriorResults(PosteriorReporting, PosteriorInferring, PointResults):  #
 
     # ---- again ---------------------------------------------------------------------------------------------------
 
-    def refit(self, y: Any, *, seed: int | None = None) -> PosteriorResults:  # type: ignore[override]
+    def refit(self, y: Any, *, seed: int | None = None) -> PosteriorResults:
         """Sample the posterior of the same model for another response: rows of the fit, or of the data it came from.
 
         `seed`: of the new draws; that of this fit by default.

@@ -90,7 +90,7 @@ def selection_index(
     own, name = spec.terms[i], spec.terms[i].name
     w = _weights(spec, own, weights)
     everyone = blup.roster(own).labels
-    some = _candidates(everyone, candidates, own)
+    some = candidates_of(everyone, candidates, own)
     u = np.asarray(fit.random_effects[name].to_numpy())[some]
     pev, prior = np.asarray(fit._pev[i])[some], blup.prior_covariance(spec, fit.theta, i)[some]
     found = index(u, pev, prior, w)
@@ -103,7 +103,7 @@ def selection_index(
     gain = None
     notes: tuple[str, ...] = ()
     if select is not None:
-        count = _count(select, len(some))
+        count = count_of(select, len(some))
         frame["selected"] = np.arange(len(frame)) < count
         moved = u[order[:count]].mean(axis=0) - u.mean(axis=0)
         expected = expected_gain(pev, prior, w, count / len(some))
@@ -163,7 +163,7 @@ def _weights(spec: ModelSpec, term: Term, given: Mapping[str, float]) -> Float:
     return w
 
 
-def _candidates(everyone: Any, given: Sequence[Any] | None, term: Term) -> Any:
+def candidates_of(everyone: Any, given: Sequence[Any] | None, term: Term) -> Any:
     """Places of the levels that can be selected."""
     if given is None:
         return np.arange(len(everyone))
@@ -178,12 +178,12 @@ def _candidates(everyone: Any, given: Sequence[Any] | None, term: Term) -> Any:
     return np.array([where[label] for label in dict.fromkeys(given)], dtype=np.intp)
 
 
-def _count(select: float | int, n: int) -> int:
+def count_of(select: float | int, n: int, what: str = "select") -> int:
     """How many of n are selected."""
     if isinstance(select, bool) or not isinstance(select, int | float | np.number):
-        raise OptionError(f"select={select!r:.60}: a fraction between 0 and 1, or a number of levels")
+        raise OptionError(f"{what}={select!r:.60}: a fraction between 0 and 1, or a number of levels")
     whole = isinstance(select, int | np.integer)
     count = int(select) if whole else max(1, round(float(select) * n)) if 0.0 < select < 1.0 else 0
     if not 1 <= count <= n:
-        raise OptionError(f"select={select!r}: a fraction between 0 and 1, or a number of levels from 1 to {n}")
+        raise OptionError(f"{what}={select!r}: a fraction between 0 and 1, or a number of levels from 1 to {n}")
     return count

@@ -48,14 +48,14 @@ class TraitPrediction:
     def fixed_fit(self: Any) -> pd.DataFrame:
         """Xβ̂ + offset, records × traits."""
         rows = training_rows(self.spec, ())
-        return self._everywhere(predict_mean(self.spec, self.evaluation, rows), ())
+        return self._everywhere(predict_mean(self.spec, self._means, rows), ())
 
     def _everywhere(self: Any, values: Float, chosen: Sequence[int]) -> pd.DataFrame:
         """Fitted values (N,) with those of the missing cells."""
         table = self.spec.traits.table(values)
         if not self.spec.traits.complete and self.spec.source is not None:
             rows, record, trait = cells.missing_rows(self, list(chosen))
-            table[record, trait] = predict_mean(self.spec, self.evaluation, rows, "conditional")
+            table[record, trait] = predict_mean(self.spec, self._means, rows, "conditional")
         return cells.cell_frame(self.spec, table)
 
     def predict(
@@ -102,7 +102,7 @@ class TraitPrediction:
             rows, index = cells.new_rows(self, newdata, chosen, new_levels, features)
             shape = (len(index), self.spec.traits.t)
             columns = self._quantities(rows, se, interval, level, new_levels)
-            return _by_trait({k: v.reshape(shape) for k, v in columns.items()}, index, self.spec.traits.names)
+            return by_trait({k: v.reshape(shape) for k, v in columns.items()}, index, self.spec.traits.names)
         if features is not None:
             raise OptionError("features= describes levels of new rows: give newdata= too")
         return self._predict_records(chosen, se, interval, level)
@@ -118,13 +118,13 @@ class TraitPrediction:
                 tables[name][record, trait] = values
         frames = {name: cells.cell_frame(self.spec, table) for name, table in tables.items()}
         index = frames["predicted"].index
-        return _by_trait({name: frame.to_numpy() for name, frame in frames.items()}, index, traits.names)
+        return by_trait({name: frame.to_numpy() for name, frame in frames.items()}, index, traits.names)
 
     def _quantities(
         self: Any, rows: Rows, se: bool, interval: str | None, level: float, new_levels: str
     ) -> dict[str, Float]:
         """predicted and, where asked for, se, lower, upper of rows."""
-        mean = predict_mean(self.spec, self.evaluation, rows, new_levels)
+        mean = predict_mean(self.spec, self._means, rows, new_levels)
         out = {"predicted": mean}
         if not se and interval is None:
             return out
@@ -247,7 +247,7 @@ class TraitPrediction:
         return pd.concat([self.padded(column, "") for column in y.T], axis=1, keys=names, names=["draw", "trait"])
 
 
-def _by_trait(tables: Mapping[str, Float], index: Any, names: Sequence[str]) -> pd.DataFrame:
+def by_trait(tables: Mapping[str, Float], index: Any, names: Sequence[str]) -> pd.DataFrame:
     """Records × traits; columns (trait, quantity) where there are several quantities."""
     import pandas as pd
 

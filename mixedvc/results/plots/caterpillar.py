@@ -25,6 +25,7 @@ def caterpillar(
     *,
     level: float = 0.95,
     variance: str = "conditional",
+    limits: tuple[Any, Any] | None = None,
     ax: Any = None,
 ) -> Any:
     """Predicted effects (BLUPs) of a term's levels, sorted by the first effect, one panel an effect.
@@ -41,6 +42,8 @@ def caterpillar(
         Of the intervals û ± z √variance.
     variance : "conditional" | "pev"
         Var(u | y, β) as lme4 draws it, or the prediction error variance, which counts the error of β̂ too.
+    limits : pair of (levels, effects), optional
+        Lower and upper ends of the intervals, in the place of û ± z √variance.
     ax : matplotlib axes, optional
         One for each effect; a new figure by default.
 
@@ -58,13 +61,15 @@ def caterpillar(
     name = _term(results, term)
     if variance not in _VARIANCES:
         raise OptionError(f"variance={variance!r} is not one of {', '.join(map(repr, _VARIANCES))}")
-    u, v = results.random_effects[name], getattr(results, _VARIANCES[variance])[name]
+    u = results.random_effects[name]
+    v = getattr(results, _VARIANCES[variance])[name].to_numpy() if limits is None else np.zeros(u.shape)
     n_levels, effects = u.shape[0], list(u.columns)
     height = float(np.clip(0.9 + 0.19 * n_levels, 2.6, 12.0)) if n_levels <= _NAMED else 7.0
     panels = axes(len(effects), ax, "a caterpillar plot", 1.2 + 3.6 * len(effects), height)
     order = None
     for j, panel in enumerate(panels):
-        numbers = caterpillar_numbers(u.iloc[:, j].to_numpy(), v.iloc[:, j].to_numpy(), level, order)
+        ends = None if limits is None else (limits[0][:, j], limits[1][:, j])
+        numbers = caterpillar_numbers(u.iloc[:, j].to_numpy(), v[:, j], level, order, ends)
         order = numbers.order
         _draw(panel, numbers, str(effects[j]) if len(effects) > 1 else "")
         _name_levels(panel, [str(u.index[i]) for i in order], name, first=j == 0)

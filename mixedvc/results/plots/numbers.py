@@ -34,12 +34,17 @@ class Caterpillar:
 
 
 def caterpillar_numbers(
-    estimate: Float, variance: Float, level: float = 0.95, order: NDArray[np.intp] | None = None
+    estimate: Float,
+    variance: Float,
+    level: float = 0.95,
+    order: NDArray[np.intp] | None = None,
+    ends: tuple[Float, Float] | None = None,
 ) -> Caterpillar:
-    """Sorted effects with intervals û ± z √variance; `order` keeps the order of another effect."""
+    """Sorted effects with intervals û ± z √variance, or those given; `order` keeps the order of another effect."""
     half = normal_quantile(check_level(level)) * np.sqrt(np.maximum(variance, 0.0))
     by = np.argsort(estimate, kind="stable") if order is None else order
-    lower, upper = (estimate - half)[by], (estimate + half)[by]
+    low, high = (estimate - half, estimate + half) if ends is None else ends
+    lower, upper = low[by], high[by]
     return Caterpillar(by, estimate[by], lower, upper, (lower > 0) | (upper < 0))
 
 
