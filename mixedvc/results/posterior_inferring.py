@@ -130,7 +130,7 @@ class PosteriorInferring:
 
         return emmeans(self, specs, by, at, weights, var, level, interval)
 
-    def diagnose(self: Any, level: float = 0.95) -> PosteriorDiagnosis:
+    def diagnose(self: Any) -> PosteriorDiagnosis:
         """The chains looked over, in words: do they agree, how many draws are they worth, what did the data add?
 
         Effective sample sizes, R-hat, Geweke's comparison of beginning and end, Heidelberger and Welch's test of
