@@ -24,6 +24,7 @@ from .inference.predict import held_out, predict_mean
 from .progress import Progress
 from .results.cross_validation import CrossValidation
 from .results.held_out import Held, cells_held, of_traits, records_left, records_of, scored, traits_hidden
+from .results.point import PointResults
 from .results.trait_cross_validation import TraitCrossValidation
 
 Float = NDArray[np.float64]
@@ -78,8 +79,8 @@ def cross_validate(
     progress : bool, optional
         Show a progress bar; by default only on a terminal or in a notebook, and only for long work.
     **options
-        Of the method, and ``fixed_varcomp``, ``threads``: as in `fit`.
-
+        Of the method, and ``fixed_varcomp``, ``threads``: as in `fit`.  Predictions of ``method="gibbs"`` are posterior
+        means, for which some hundred ``draws=`` are enough.
     Returns
     -------
     CrossValidation, or TraitCrossValidation of several traits
@@ -161,13 +162,13 @@ def _one(
         warn(f"columns that the other rows do not tell apart count zero: {', '.join(dropped)}", RankWarning)
     try:
         fit = fit_spec(train, method, seed=seed, progress=False, **options)
-        if not fit.converged and "interrupted" in fit.estimate.message:
+        if _interrupted(fit):
             return None
         rows = held_out(spec, train, test)
         if spec.traits is not None and residual:
-            predicted = conditional_mean(train, fit.evaluation, rows, records_left(spec, train, test))
+            predicted = conditional_mean(train, fit._means, rows, records_left(spec, train, test))
         else:
-            predicted = predict_mean(train, fit.evaluation, rows, "conditional")
+            predicted = predict_mean(train, fit._means, rows, "conditional")
     except OptionError:
         raise
     except MixedVCError as error:
@@ -175,6 +176,12 @@ def _one(
     baseline, rows_of_table = scored(spec, train, test, predicted)
     also = {"converged": fit.converged, "seconds": time.perf_counter() - began}
     return Held(fold, [row | also for row in rows_of_table], predicted, baseline, fit.estimate.par)
+
+
+def _interrupted(fit: PointResults) -> bool:
+    """Whether the estimator was stopped and gave what it had."""
+    draws = getattr(fit.estimate, "draws", None)
+    return bool(draws.interrupted) if draws is not None else not fit.converged and "interrupted" in fit.estimate.message
 
 
 def _restandardized(term: Term) -> Term:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..design.spec import ModelSpec
 from ..errors import MixedVCError, NotProvided, OptionError
+from ..estimators.base import PosteriorEstimate
 from ..inference import intervals
 from ..inference.parameters import parameters
 from ..likelihood.base import Likelihood
@@ -104,6 +105,8 @@ class Comparison:
         Columns: loglik (the common one), below_best, criterion ("REML", "ML" or None: what the method maximised), llf
         (its own log-likelihood), seconds, evaluations, converged, singular, admissible (False: a negative estimate,
         raised to zero for loglik and fixed effects), se (what the standard errors of variances come from), error.
+        Where a method sampled a posterior also draws (kept of all chains), ess (the least effective number of them over
+        the parameters) and rhat (the largest).
         """
         import pandas as pd
 
@@ -113,7 +116,11 @@ class Comparison:
             values = [row[name] for row in rows]
             text = name in ("criterion", "se", "error")  # keeps None as None
             columns[name] = pd.Series(values, index=list(self.labels), dtype=object if text else None)
-        return pd.DataFrame(columns)
+        frame = pd.DataFrame(columns)
+        if any(is_posterior(fit) for fit in self.fits.values()):
+            sampled = pd.DataFrame([_sampled(self.fits.get(label)) for label in self.labels], index=frame.index)
+            frame = pd.concat([frame, sampled], axis=1)
+        return frame
 
     def plot(self, parameters: str | list[str] | None = None, *, level: float = 0.95, ax: Any = None) -> Any:
         """Point and interval of every variance parameter by every method; see `results.plots.comparison`."""
@@ -196,6 +203,18 @@ def _glance(fit: PointResults | None, error: str | None) -> dict[str, Any]:
         "se": se_kind(fit) if fit else None,
         "error": error,
     }
+
+
+def is_posterior(fit: PointResults | None) -> bool:
+    """Whether estimates are means of draws."""
+    return isinstance(fit.estimate, PosteriorEstimate) if fit is not None else False
+
+
+def _sampled(fit: PointResults | None) -> dict[str, float]:
+    if fit is None or not is_posterior(fit):
+        return {"draws": np.nan, "ess": np.nan, "rhat": np.nan}
+    row = fit.glance().iloc[0]
+    return {"draws": row["pss"], "ess": row.get("ess.min", np.nan), "rhat": row.get("rhat.max", np.nan)}
 
 
 def criterion(fit: PointResults) -> str | None:

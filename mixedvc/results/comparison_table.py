@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .comparison import criterion, is_admissible, se_kind
+from .comparison import criterion, is_admissible, is_posterior, se_kind
 from .numbers import info, significant
 from .render import LIMIT, shorten
 from .table import Grid, SummaryTable
@@ -127,6 +127,8 @@ def _fit_rows(c: Comparison) -> list[tuple[str, list[str]]]:
     rows.append(("Seconds", ["" if math.isnan(x) else significant(x, 2) for x in g["seconds"]]))
     failed = [label in c.errors for label in c.labels]
     rows.append(("Evaluations", ["" if bad else str(x) for x, bad in zip(g["evaluations"], failed, strict=True)]))
+    if "ess" in g:
+        rows.append(("Effective draws (least)", ["" if math.isnan(x) else str(round(x)) for x in g["ess"]]))
     states = zip(g["converged"], failed, strict=True)
     rows.append(("Converged", ["FAILED" if bad else "yes" if ok else "NO" for ok, bad in states]))
     return rows
@@ -182,8 +184,15 @@ def _criteria(c: Comparison) -> list[str]:
     elif by["ML" if c.reml else "REML"]:
         other = by["ML" if c.reml else "REML"]
         found.append(f"{_names(other)} maximised {'ML' if c.reml else 'REML'}, not the log-likelihood shown.")
-    if by[None]:
-        found.append(f"{_names(by[None])} solved other equations and maximised no likelihood.")
+    sampled = [label for label in by[None] if is_posterior(c.fits[label])]
+    others = [label for label in by[None] if label not in sampled]
+    if sampled:
+        found.append(
+            f"{_names(sampled)} sampled a posterior: its estimates are posterior means, its standard errors posterior "
+            "standard deviations, its intervals of highest posterior density; it maximised nothing."
+        )
+    if others:
+        found.append(f"{_names(others)} solved other equations and maximised no likelihood.")
     raised = [label for label, fit in c.fits.items() if not is_admissible(fit)]
     if raised:
         found.append(

@@ -183,4 +183,7 @@ def test_every_registered_method_fits_from_the_shell(capsys, tmp_path, method):
     assert min(estimate) > 0
     assert mv.load(paths["m.mvc"]).varcomp["variance"].tolist() == estimate
     tidy = pd.read_csv(paths["t.csv"]).query("effect == 'ran_pars'")
-    np.testing.assert_allclose(tidy["estimate"] ** 2, estimate, rtol=1e-12)
+    if "draws" in estimators.get(method).provides:  # the mean of the standard deviation, not the root of the mean
+        assert ((0.5 * np.array(estimate) < tidy["estimate"] ** 2) & (tidy["estimate"] ** 2 < estimate)).all()
+    else:
+        np.testing.assert_allclose(tidy["estimate"] ** 2, estimate, rtol=1e-12)
