@@ -81,6 +81,7 @@ def cross_validate(
     **options
         Of the method, and ``fixed_varcomp``, ``threads``: as in `fit`.  Predictions of ``method="gibbs"`` are posterior
         means, for which some hundred ``draws=`` are enough.
+
     Returns
     -------
     CrossValidation, or TraitCrossValidation of several traits
