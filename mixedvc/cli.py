@@ -12,6 +12,7 @@ from typing import Any
 from . import cli_compare as compare
 from . import cli_each as each
 from . import cli_translate as translate
+from .cli_priors import sampler_arguments, sampler_options
 from .cli_shared import (
     DONE,
     FAILED,
@@ -68,6 +69,8 @@ examples:
   mixedvc fit "cbind(yield, height) ~ block + (1 | line:G)" trial.csv --cov G=kinship.csv.gz --residual diag
   mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv \\
       --fixed-varcomp animal=20 --fixed-varcomp residual=40
+  mixedvc fit "weight ~ sex + (1 | animal:A)" calves.csv --cov A=pedigree.csv --method gibbs --seed 1 \\
+      --prior 'animal=half_t(3, 5)' --prior 'residual=half_t(3, 5)' --draws 2000 --save fit.mvc
 
 exit status: 0 fitted; 2 an error, explained on standard error; 3 the method did not converge (results are
 still printed and written). Warnings go to standard error, one line each.
@@ -179,10 +182,10 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method, e.g. tol=1e-10"
     )
     run_arguments(method)
+    sampler_arguments(parser)
     shown = parser.add_argument_group("tables")
     shown.add_argument(
         "--df",
-        default="satterthwaite",
         metavar="KIND",
         help="satterthwaite (default), kenward-roger, residual or normal: tests of fixed effects",
     )
@@ -190,7 +193,8 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument(
         "--interval",
         metavar="KIND",
-        help="chi2 (default), wald, profile (likelihood), boot or percentile: intervals of variances",
+        help="chi2 (default), wald, profile (likelihood), boot or percentile: intervals of variances; of a sampled "
+        "posterior hdi (default) or quantile, of everything",
     )
     shown.add_argument("--quiet", action="store_true", help="do not print the summary")
     shown.add_argument("--explain", action="store_true", help="print first how the formula was read")
@@ -229,24 +233,32 @@ def _fit(arguments: argparse.Namespace) -> int:
         fixed_varcomp=values(arguments.fixed_varcomp, "--fixed-varcomp") or None,
         threads=arguments.threads,
         seed=arguments.seed,
-        **values(arguments.option, "--option"),
+        **_options(arguments),
     )
     _write(results, arguments)
     return DONE if results.converged else NOT_CONVERGED
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fields of the estimator, each given once."""
+    plain, sampler = values(arguments.option, "--option"), sampler_options(arguments)
+    twice = next((name for name in plain if name in sampler), None)
+    if twice is not None:
+        raise OptionError(f"--option {twice}=… and --{twice.replace('_', '-')} give the same option: leave one out")
+    return plain | sampler
 
 
 def _write(results: Any, arguments: argparse.Namespace) -> None:
     from .results.features import effects_table
     from .results.plain import as_plain
 
+    said = _tables(results, arguments)
     if not arguments.quiet and arguments.json != "-":
-        print(results.summary(df=arguments.df, level=arguments.level, interval=arguments.interval))
+        print(results.summary(**said))
     if arguments.json is not None:
-        made = as_plain(results, df=arguments.df, level=arguments.level, interval=arguments.interval)
-        write_json(made, arguments.json)
+        write_json(as_plain(results, **said), arguments.json)
     if arguments.tidy is not None:
-        table = results.tidy(conf_int=True, level=arguments.level, df=arguments.df, interval=arguments.interval)
-        write_csv(table, arguments.tidy)
+        write_csv(results.tidy(conf_int=True, **said), arguments.tidy)
     if arguments.ranef is not None:
         write_csv(results.tidy("ran_vals", conf_int=True, level=arguments.level), arguments.ranef)
     if arguments.feature_effects is not None:
@@ -255,6 +267,18 @@ def _write(results: Any, arguments: argparse.Namespace) -> None:
         write_csv(results.impute(interval=True, level=arguments.level), arguments.impute)
     if arguments.save is not None:
         results.save(arguments.save)
+
+
+def _tables(results: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    """How tables are made: tests of fixed effects have degrees of freedom, draws have none."""
+    from .estimators.base import PosteriorEstimate
+
+    said: dict[str, Any] = {"level": arguments.level}
+    if not isinstance(results.estimate, PosteriorEstimate):
+        return {**said, "df": arguments.df or "satterthwaite", "interval": arguments.interval}
+    if arguments.df is not None:
+        raise OptionError(f"--df {arguments.df}: tests by t and F are of estimates, draws have none; leave --df out")
+    return said | ({} if arguments.interval is None else {"interval": arguments.interval})
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from .cli_priors import priors_given
 from .cli_shared import (
     DONE,
     NOT_CONVERGED,
@@ -30,6 +32,7 @@ examples:
   mixedvc compare "Reaction ~ Days + (Days | Subject)" sleepstudy --methods reml,ml
   mixedvc compare "yield ~ 1 + (1 | line:G)" trial.csv --cov G=kinship.csv.gz --methods reml,mm,he \\
       --option mm.tol=1e-8 --csv both.csv --plot both.png
+  mixedvc compare "Yield ~ 1 + (1 | Batch)" dyestuff --methods reml,gibbs --option gibbs.draws=2000 --seed 1
 
 exit status: 0 all methods fitted; 2 an error, explained on standard error; 3 a method failed or did not converge
 (the table says which; the others are printed and written).
@@ -56,6 +59,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="METHOD.NAME=VALUE",
         help="an option of one method, e.g. mm.tol=1e-8",
+    )
+    method.add_argument(
+        "--prior",
+        action="append",
+        default=[],
+        metavar="TERM=PRIOR",
+        help="prior of a term for the methods that take priors: see 'mixedvc fit --help'",
     )
     run_arguments(method)
     shown = parser.add_argument_group("tables")
@@ -106,8 +116,23 @@ def _methods(given: argparse.Namespace) -> dict[str, Any]:
                 f"--option {name!r}: write METHOD.NAME=VALUE with a method among {', '.join(names) or 'those compared'}"
             )
         options[method][field] = value
+    _add_priors(options, given.prior)
     restricted = None if given.criterion is None else given.criterion == "reml"
     return {name: configured(name, options[name], restricted) for name in names}
+
+
+def _add_priors(options: dict[str, dict[str, Any]], texts: list[str]) -> None:
+    """Give the priors to every method that takes some."""
+    from .estimators import estimators
+
+    if not texts:
+        return
+    priors = priors_given(texts)
+    takers = [name for name in options if any(field.name == "priors" for field in fields(estimators.get(name)))]
+    if not takers:
+        raise OptionError("--prior: none of the methods takes priors; name one that does, e.g. gibbs")
+    for name in takers:
+        options[name].setdefault("priors", priors)
 
 
 def _check_level(level: float) -> None:

@@ -22,7 +22,7 @@ from ..sampling.chains import Run, run
 from ..sampling.chains import extend as go_on
 from ..sampling.target import Target
 from .base import PosteriorEstimate, estimators
-from .gibbs_plans import SCHEMES, chosen_plan
+from .gibbs_plans import PROPOSALS, SCHEMES, chosen_plan
 from .gibbs_priors import with_held
 from .gibbs_start import refuse_exact_fit, started
 from .gibbs_store import opened, opened_again
@@ -100,15 +100,15 @@ class Gibbs:
             )
         if self.workers is not None:
             check_workers(self.workers)
-        if self.scheme not in SCHEMES:
+        if not isinstance(self.scheme, str) or self.scheme not in SCHEMES:
             raise OptionError(f"scheme={self.scheme!r:.60}: one of {', '.join(map(repr, SCHEMES))} is needed")
-        if self.proposal not in (None, "independence", "slice"):
+        if not (self.proposal is None or (isinstance(self.proposal, str) and self.proposal in PROPOSALS)):
             raise OptionError(f"proposal={self.proposal!r:.60}: 'independence', 'slice' or None is needed")
         if self.proposal is not None and self.scheme not in ("auto", "collapsed"):
             raise OptionError(
                 f"proposal={self.proposal!r} is of scheme='collapsed', and scheme={self.scheme!r} was asked"
             )
-        if self.store is not None and not isinstance(self.store, (str, PathLike)):
+        if self.store is not None and not (isinstance(self.store, (str, PathLike)) and str(self.store).strip()):
             raise OptionError(f"store={self.store!r:.60}: the path of a new or empty folder is needed")
         if not isinstance(self.save_random, bool):
             raise OptionError(f"save_random={self.save_random!r:.60}: True or False is needed")

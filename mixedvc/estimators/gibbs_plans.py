@@ -12,9 +12,11 @@ from ..errors import OptionError
 from ..sampling.collapsed import collapsed_is_cheap, plan_collapsed
 from ..sampling.conjugate import plan_conjugate
 from ..sampling.held import HeldPlan
+from ..sampling.shares import plan_shares
 from ..sampling.target import Target
 
 Float = NDArray[np.float64]
+PROPOSALS = ("independence", "slice")
 SCHEMES = ("auto", "collapsed", "conjugate", "shares")
 
 
@@ -36,8 +38,6 @@ def chosen_plan(
     if target.priors.shares is not None:
         if scheme not in ("auto", "shares"):
             raise OptionError(f"scheme={scheme!r}: a VarianceShare prior is discrete; scheme='shares' enumerates it")
-        from ..sampling.shares import plan_shares
-
         return plan_shares(target, thin), "the prior is on a grid of variance shares"
     if scheme == "shares":
         raise OptionError("scheme='shares' enumerates a discrete prior: give priors=VarianceShare(…)")

@@ -20,7 +20,7 @@ def with_held(spec: ModelSpec, priors: Any, fixed_varcomp: Mapping[str, Any] | N
     OptionError
         A component that has a prior as well, a value that does not fit, a prior on the shares of all components.
     """
-    if not fixed_varcomp:
+    if fixed_varcomp is None:
         return priors
     given_parameters(spec, fixed_varcomp, "fixed_varcomp")  # says what is wrong with a name or a value
     held = {"residual" if name == "Residual" else name: Fixed(value) for name, value in fixed_varcomp.items()}
@@ -29,8 +29,8 @@ def with_held(spec: ModelSpec, priors: Any, fixed_varcomp: Mapping[str, Any] | N
             "fixed_varcomp holds components, and priors=VarianceShare(…) shares out the variance of all of them: leave "
             "one of the two out"
         )
-    if priors is None:
-        return held
+    if priors is None or not held:
+        return held or priors
     if not isinstance(priors, Mapping):
         names = [term.name for term in spec.terms] + ["residual"]
         priors = {name: priors for name in names if name not in held}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import NotProvided
+from ..estimators.base import PosteriorEstimate
 from ..inference.traits import PHENOTYPIC, components, families_of
 from ..io.archive import versions
 
@@ -39,8 +40,13 @@ def as_plain(fit: PointResults, *, df: str = "satterthwaite", level: float = 0.9
     dict
         Keys ``model``, ``fit``, ``fixed``, ``cov_fixed``, ``varcomp``, ``cov_varcomp``, ``traits`` (None for one
         response), ``random``, ``rows``, ``sampling``, ``trace``, ``notes``, ``written_by``.  NaN and infinite numbers
-        are None, and so is what the method does not give.
+        are None, and so is what the method does not give.  A sampled posterior has no ``traits``, ``rows``,
+        ``sampling`` and ``trace``, but ``sampler``, ``priors`` and ``interval`` (of kind "hdi" or "quantile").
     """
+    if isinstance(fit.estimate, PosteriorEstimate):
+        from .plain_posterior import posterior_plain
+
+        return posterior_plain(fit, level, interval)  # type: ignore[arg-type]
     spec, responds = fit.spec, fit.estimate.fixed_effects != "none"
     return {
         "model": model_plain(fit),

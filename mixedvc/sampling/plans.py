@@ -9,6 +9,10 @@ from typing import Any
 from ..errors import StoredModelError
 from ..io.npy import Array
 from ..io.packing import Packer, unpack
+from .collapsed import CollapsedPlan
+from .conjugate import ConjugatePlan
+from .held import HeldPlan
+from .shares import SharesPlan
 
 
 def pack_plan(plan: Any, packer: Packer) -> dict[str, Any]:
@@ -36,8 +40,4 @@ def unpack_plan(packed: Mapping[str, Any], arrays: Mapping[str, Array]) -> Any:
 
 
 def _plans() -> tuple[Any, ...]:
-    from .collapsed import CollapsedPlan
-    from .conjugate import ConjugatePlan
-    from .held import HeldPlan
-
-    return (CollapsedPlan, ConjugatePlan, HeldPlan)
+    return (CollapsedPlan, ConjugatePlan, HeldPlan, SharesPlan)

@@ -32,6 +32,8 @@ RIGHT = {
     "fixed_varcomp": {"list", "empty", "zero"},
     "start": {"list", "empty", "zero"},
     "ratio": set(),
+    "burnin": {"zero"},
+    "store": {"word"},  # a folder of that name
 }
 USED_BY = {"probes": {"trace": "hutchinson"}, "n_boot": {"se": "bootstrap"}, "n_blocks": {"se": "jackknife"}}
 OPTIONS = [
