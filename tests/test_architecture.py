@@ -25,7 +25,7 @@ FLOOR = {
     "inference": 7,
     "results": 8,
     **dict.fromkeys(("api", "correlation", "many", "validation", "porting", "pathways", "communities", "twins"), 9),
-    **dict.fromkeys(("each", "cli", "cli_compare", "cli_each", "cli_shared", "cli_translate"), 10),
+    **dict.fromkeys(("each", "cli", "cli_compare", "cli_each", "cli_priors", "cli_shared", "cli_translate"), 10),
     "__init__": 10,
     "__main__": 10,
     "testing": 10,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -151,8 +150,8 @@ class Crew(Generic[Label, Done]):
             return label, first.result()
         except BrokenProcessPool as error:
             raise MixedVCError(_DIED) from error
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            if isinstance(error, MixedVCError) or "pickle" not in str(error):
+        except Exception as error:
+            if isinstance(error, MixedVCError) or "pickle" not in f"{type(error).__name__} {error}".lower():
                 raise
             raise MixedVCError(_cannot_send(error)) from error
 
