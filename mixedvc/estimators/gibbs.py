@@ -121,7 +121,7 @@ class Gibbs:
         progress: Progress | None = None,
         likelihood: Likelihood | None = None,
     ) -> PosteriorEstimate:
-        """Sample; one number from `rng` is the seed behind every draw.
+        """Sample; `rng` gives the seed behind every draw, its own where nothing was drawn from it yet.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Gibbs:
             likelihood, reason = choose(spec, reml=True, purpose="sample", name=self.likelihood)
         refuse_exact_fit(spec, likelihood, priors)
         target = Target(spec, likelihood, priors)
-        seed = int((np.random.default_rng() if rng is None else rng).integers(2**63))
+        seed = seed_of(np.random.default_rng() if rng is None else rng)
         plan, why = chosen_plan(target, lambda: started(target), self.scheme, self.proposal, self.thin, seed)
         asked = Run(
             draws=int(self.draws),
@@ -215,6 +215,16 @@ def check_count(value: object, name: str, least: int, remedy: str) -> None:
     if not whole or not least <= int(value) <= _LARGEST:  # type: ignore[call-overload]
         at_least = "zero or above" if least == 0 else "at least 1"
         raise OptionError(f"{name}={value!r:.60}: a whole number, {at_least}, is needed ({remedy})")
+
+
+def seed_of(rng: np.random.Generator) -> int:
+    """The seed that made a generator, if nothing was drawn from it and people can type it; else a new one from it."""
+    made_from = getattr(rng.bit_generator, "seed_seq", None)
+    entropy, key = getattr(made_from, "entropy", None), getattr(made_from, "spawn_key", None)
+    drawn = int(rng.integers(2**63))  # another fit from the same generator has other draws
+    if not isinstance(entropy, (int, np.integer)) or key != () or not 0 <= entropy < 2**63:
+        return drawn
+    return int(entropy) if drawn == int(np.random.default_rng(int(entropy)).integers(2**63)) else drawn
 
 
 def _say_interrupted(draws: Draws, wanted: int) -> None:
