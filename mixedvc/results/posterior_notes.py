@@ -120,8 +120,7 @@ def _priors(fit: PosteriorResults) -> list[str]:
     alike: dict[str, list[str]] = {}
     for name, text in words.items():
         alike.setdefault(text, []).append(name)
-    said = "; ".join(f"{', '.join(names)}: {text}" for text, names in alike.items())
-    return [f"Priors. {said}."]
+    return [" ".join(f"Prior of {', '.join(names)}: {text}." for text, names in alike.items())]
 
 
 def _sampler(fit: PosteriorResults) -> list[str]:
