@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +13,19 @@ from ..registry import Registry
 from ..structures.base import Structure
 
 Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How an improper prior behaves where variances of some effects grow or vanish: p(v) ~ v^{up − 1} and v^{down − 1}.
+
+    A bound prior that is not proper has a method ``tails()`` with one for each direction, so that it can be told
+    whether the posterior is proper (`propriety`).
+    """
+
+    effects: tuple[int, ...]
+    up: float
+    down: float
 
 
 class BoundPrior(Protocol):

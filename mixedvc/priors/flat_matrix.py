@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import OptionError
 from ..structures.base import Structure
+from .base import Tail
 from .matrices import draw_inverse_wishart, matrices, parameters_of
 
 Float = NDArray[np.float64]
@@ -37,6 +38,12 @@ class BoundFlat:
 
     def draw(self, rng: np.random.Generator) -> Float:
         raise OptionError(f"nothing can be drawn from an improper prior ({self.describe()})")
+
+    def tails(self) -> tuple[Tail, ...]:
+        """See `propriety`."""
+        k = self.structure.k
+        up, down = {"variance": (float(k), 1.0), "sd": (0.5, 0.5), "log": (0.0, 0.0)}[self.on]
+        return tuple(Tail((a,), up, down) for a in range(k))
 
     def describe(self) -> str:
         return self.words if self.on == "variance" else f"{self.words}, flat correlations"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, multigammaln
 
 from ..errors import OptionError
+from ..linalg import dense as la
 from ..structures.base import Structure
 from .base import BoundPrior, priors
 from .inverse_wishart import show
@@ -126,10 +127,10 @@ class BoundHuangWand:
 
     def update(self, S: Float, count: int, auxiliary: Float, rng: np.random.Generator) -> tuple[Float, Float]:
         scale = np.diag(2.0 * self.df / auxiliary) + S
-        par = parameters_of(self.structure, draw_inverse_wishart(self._wishart_df + count, scale, rng))
-        rate = self.df * matrices(self.structure, par[None]).inverse_diagonal[0] + self.scale**-2.0
+        Sigma = draw_inverse_wishart(self._wishart_df + count, scale, rng)
+        rate = self.df * np.diagonal(la.stacked_inverse(Sigma)) + self.scale**-2.0
         shape = 0.5 * (self._wishart_df + 1.0)
-        return par, np.array([inverse_gamma(shape, float(b), rng) for b in rate])
+        return parameters_of(self.structure, Sigma), np.array([inverse_gamma(shape, float(b), rng) for b in rate])
 
     def describe(self) -> str:
         return f"Huang-Wand, df = {self.df:g}, scale of the sds = {show(np.diag(self.scale))}"

@@ -14,7 +14,7 @@ from scipy.special import multigammaln
 from ..errors import OptionError
 from ..linalg.stacks import stacked_cholesky
 from ..structures.base import Structure
-from .base import BoundPrior, priors
+from .base import BoundPrior, Tail, priors
 from .laws import InverseGammaLaw, Law
 from .matrices import draw_inverse_wishart, matrices, parameters_of
 from .numbers import covariance, number, plain
@@ -134,6 +134,13 @@ class BoundInverseWishart:
         if df <= k - 1:
             raise OptionError(f"nu = {self.nu:g} and {count} levels are too few for a {k}×{k} covariance matrix")
         return parameters_of(self.structure, draw_inverse_wishart(df, self.scale + S, rng)), auxiliary
+
+    def tails(self) -> tuple[Tail, ...]:
+        """See `propriety`: eigenvalues λ of Σ have λ^{k − 1 − (ν+k+1)/2} far out, λ^{−(ν+k+1)/2} near zero if V counts
+        as zero."""
+        k = self.structure.k
+        down = np.inf if self.nu > 0.0 else 0.5 * (1.0 - k - self.nu)
+        return tuple(Tail((a,), 0.5 * (k - 1.0 - self.nu), down) for a in range(k))
 
     def describe(self) -> str:
         return f"inverse Wishart, V = {show(self.V)}, nu = {self.nu:g}"

@@ -13,7 +13,7 @@ from scipy.special import betaln
 
 from ..errors import OptionError
 from ..structures.base import Structure
-from .base import BoundPrior, priors
+from .base import BoundPrior, Tail, priors
 from .laws import Law
 from .matrices import matrices, parameters_of
 from .numbers import number
@@ -104,6 +104,10 @@ class BoundLKJ:
         sd = np.sqrt([law.draw(rng) for law in self.laws])
         L = draw_lkj_root(self.eta, self.structure.k, rng) * sd[:, None]
         return parameters_of(self.structure, L @ L.T)
+
+    def tails(self) -> tuple[Tail, ...]:
+        """See `propriety`."""
+        return tuple(Tail((i,), law.far_out + 1.0, law.near_zero + 1.0) for i, law in enumerate(self.laws))
 
     def describe(self) -> str:
         each = list(dict.fromkeys(law.describe() for law in self.laws))

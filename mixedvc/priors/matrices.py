@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..linalg import dense as la
 from ..linalg.stacks import stacked_cholesky, stacked_triangular_inverse
 from ..structures.base import Structure
 
@@ -79,8 +80,7 @@ def draw_inverse_wishart(df: float, scale: Float, rng: np.random.Generator) -> F
     Σ = F (T Tᵀ)⁻¹ Fᵀ with scale = F Fᵀ and T the lower triangle of Bartlett's decomposition of W(df, I).
     """
     k = len(scale)
-    root = stacked_cholesky(scale[None])[0][0]
     T = np.tril(rng.standard_normal((k, k)), -1)
     T[np.diag_indices(k)] = np.sqrt(rng.chisquare(df - np.arange(k)))
-    M = root @ stacked_triangular_inverse(T[None])[0].T
-    return np.asarray(M @ M.T)
+    M = la.small_solve(T, la.small_cholesky(scale).T)
+    return np.asarray(M.T @ M)

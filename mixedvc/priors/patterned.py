@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from ..errors import OptionError
-from ..linalg.stacks import stacked_cholesky
 from ..structures.base import Structure
-from .base import priors
+from .base import Tail, priors
+from .correlations import is_closed, log_determinants
 from .laws import Law
 from .numbers import number
 
@@ -101,6 +101,10 @@ class Patterned:
                 f"{structure.name!r} has covariances: use LKJ() or InverseWishart()"
             )
         self._check_used(kinds, structure, where)
+        if self.eta != 1.0 and getattr(structure, "degenerate", False):
+            raise OptionError(
+                f"priors[{where!r}]: the correlation matrix of {structure.name!r} is singular here: eta=1"
+            )
         given = np.ones(structure.k) if scale is None else scale
         each = scales_of(structure, given)
         variances = [j for j, kind in enumerate(kinds) if kind == "variance"]
@@ -194,8 +198,10 @@ class BoundPatterned:
     def _may_fail(self) -> bool:
         """Whether some correlations within their bounds give no positive definite matrix."""
         lower, upper = self._bounds
-        rng = np.random.default_rng(4)
-        return not self._definite(rng.uniform(lower, upper, (64, len(lower)))).all()
+        if is_closed(self.structure) or getattr(self.structure, "degenerate", False) or not len(lower):
+            return False
+        rho = np.random.default_rng(4).uniform(lower, upper, (64, len(lower)))
+        return not np.isfinite(log_determinants(self.structure, rho)).all()
 
     def _simulated_volume(self) -> float:
         lower, upper = self._bounds
@@ -203,23 +209,10 @@ class BoundPatterned:
         power = np.exp(self._log_det_power(rho))
         return float(np.log(np.mean(power) * np.prod(upper - lower)))
 
-    def _correlations(self, rho: Float) -> Float:
-        """(K, k, k) R at each row of correlations, variances at one, loadings at zero."""
-        par = np.zeros((len(rho), self.structure.n_par))
-        par[:, self._where["variance"]] = 1.0
-        par[:, self._where["correlation"]] = rho
-        return np.stack([self.structure.build(row) for row in par])
-
-    def _definite(self, rho: Float) -> NDArray[np.bool_]:
-        if getattr(self.structure, "degenerate", False):
-            return np.ones(len(rho), dtype=bool)
-        return stacked_cholesky(self._correlations(rho))[1]
-
     def _log_det_power(self, rho: Float) -> Float:
         """(eta − 1) log|R(ρ)|, −∞ where R is not positive definite."""
-        L, good = stacked_cholesky(self._correlations(rho))
-        logdet = 2.0 * np.log(np.einsum("nii->ni", L)).sum(axis=1)
-        return np.where(good, (self.eta - 1.0) * logdet, -np.inf)
+        logdet = log_determinants(self.structure, rho)
+        return np.where(logdet > -np.inf, (self.eta - 1.0) * logdet, -np.inf)
 
     def logpdf(self, par: Float) -> Float:
         out = np.full(len(par), self._constant)
@@ -264,12 +257,18 @@ class BoundPatterned:
             return lower
         if self.eta == 1.0 and not self._may_fail:
             return rng.uniform(lower, upper)
-        for _ in range(1000):
-            rho = rng.uniform(lower, upper, (200, len(lower)))
-            keep = np.log(rng.random(200)) < self._log_det_power(rho)  # at most |I| = 1
+        for _ in range(10_000):
+            rho = rng.uniform(lower, upper, (8, len(lower)))
+            keep = np.log(rng.random(8)) < self._log_det_power(rho)  # at most |I| = 1
             if keep.any():
                 return rho[int(np.argmax(keep))]
         raise OptionError(f"no correlations could be drawn for {self.structure.name!r} with eta = {self.eta:g}")
+
+    def tails(self) -> tuple[Tail, ...]:
+        """See `propriety`."""
+        owners = owners_of(self.structure)
+        own = zip(self.laws, self._where["variance"], strict=True)
+        return tuple(Tail(owners[j], law.far_out + 1.0, law.near_zero + 1.0) for law, j in own)
 
     def describe(self) -> str:
         words = []

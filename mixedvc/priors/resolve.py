@@ -12,7 +12,7 @@ import numpy as np
 from ..design.spec import ModelSpec
 from ..errors import OptionError
 from .base import BoundPrior
-from .defaults import default_prior, expected_sds
+from .defaults import default_bound, expected_sds
 from .normal import FixedPrior, Normal
 from .numbers import joined
 from .patterned import Patterned
@@ -78,7 +78,9 @@ def resolve(spec: ModelSpec, given: Any = None) -> ModelPriors:
     Raises
     ------
     OptionError
-        An unknown name, a prior that does not fit its term, an improper prior of what the data do not identify.
+        An unknown name, a prior that does not fit its term.
+    IdentifiabilityError
+        An improper prior of what the data do not identify (`mixedvc.priors.propriety`).
     """
     asked = _by_name(spec, given)
     fixed = _fixed(spec, asked.get("fixed"))
@@ -106,7 +108,7 @@ def resolve(spec: ModelSpec, given: Any = None) -> ModelPriors:
 def _bound(prior: Any, name: str, term: Any, scale: Any) -> BoundPrior:
     structure = term.structure
     if prior is None:
-        prior = default_prior(structure)
+        return default_bound(term, name, scale)
     if isinstance(prior, Mapping):
         prior = _by_effect(prior, structure, name)
     bound: BoundPrior = prior.bind(structure, name, scale, term.effects)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.base import Structure
+from .base import Tail
 from .laws import ConjugateLaw, Law
 
 Float = NDArray[np.float64]
@@ -35,6 +36,10 @@ class BoundVariances:
 
     def draw(self, rng: np.random.Generator) -> Float:
         return np.array([law.draw(rng) for law in self.laws])
+
+    def tails(self) -> tuple[Tail, ...]:
+        """See `propriety`."""
+        return tuple(Tail((i,), law.far_out + 1.0, law.near_zero + 1.0) for i, law in enumerate(self.laws))
 
     def describe(self) -> str:
         words = [law.describe() for law in self.laws]
