@@ -104,11 +104,12 @@ class Term:
 
     def collect(self, r: Float) -> Float:
         """Zᵀ r: (q, k) or (q, k, c) for r (n,) or (n, c)."""
-        r2 = r[:, None] if r.ndim == 1 else r
-        out = np.empty((self.q, self.k, r2.shape[1]))
+        if r.ndim == 1:
+            return np.stack([np.bincount(self.codes, x * r, minlength=self.q) for x in self.basis.T], axis=1)
+        out = np.empty((self.q, self.k, r.shape[1]))
         for a in range(self.k):
-            out[:, a] = self.Z(a).T @ r2
-        return out[..., 0] if r.ndim == 1 else out
+            out[:, a] = self.Z(a).T @ r
+        return out
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ from .blup import effects, error_covariance, prior_covariance, roster
 
 Float = NDArray[np.float64]
 Positions = NDArray[np.intp]
-FOR_MEANS, FOR_VARIANCES = 1000, 200  # draws of θ that averages are taken over, evenly spaced among those kept
+FOR_MEANS = 1000  # draws of θ that averages are taken over, evenly spaced among those kept
+FOR_VARIANCES = 200, 500  # fewest and most: rows times effects decide
+_ENTRIES = 4e7  # rows × effects × draws of θ
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,14 @@ def posterior_means(likelihood: Likelihood, draws: Draws, fixed: Any, count: int
 
 
 def posterior_covariances(
-    likelihood: Likelihood, draws: Draws, fixed: Any, count: int = FOR_VARIANCES
+    likelihood: Likelihood, draws: Draws, fixed: Any, count: int | None = None
 ) -> tuple[list[Float], list[Float]]:
     """Var(u | y) and the prior variances E_θ(A_ll Σ), (L, k, k) of every level in the roster of every term."""
     spec = likelihood.spec
-    thetas, shares = distinct_thetas(draws, count)
     shapes = [(len(roster(term).labels), term.k) for term in spec.terms]
+    if count is None:
+        count = int(np.clip(_ENTRIES / (spec.n * max(1, sum(L * k for L, k in shapes))), *FOR_VARIANCES))
+    thetas, shares = distinct_thetas(draws, count)
     within, prior = ([np.zeros((*shape, shape[1])) for shape in shapes] for _ in range(2))
     means = [np.empty((len(thetas), *shape)) for shape in shapes]
     for d, (at, share) in enumerate(zip(_evaluated(likelihood, thetas), shares, strict=True)):

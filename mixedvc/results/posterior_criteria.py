@@ -145,7 +145,7 @@ class PosteriorCriteria:
             warn(score.problem, MixedVCWarning)
         return score
 
-    def log_evidence(self: Any, *, evaluations: int = 10_000) -> Evidence:
+    def log_evidence(self: Any, *, evaluations: int = 5_000) -> Evidence:
         """log p(y), everything integrated out, by importance sampling; its difference is a log Bayes factor.
 
         All priors of variances must be proper.  Fixed effects with a flat prior count as of density one: only models
@@ -168,7 +168,7 @@ class PosteriorCriteria:
             )
         return found
 
-    def log_bayes_factor(self: Any, other: Any, *, evaluations: int = 10_000) -> float:
+    def log_bayes_factor(self: Any, other: Any, *, evaluations: int = 5_000) -> float:
         """log p(y | this model) − log p(y | other), see `log_evidence`.
 
         Raises

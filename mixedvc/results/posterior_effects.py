@@ -67,7 +67,7 @@ class PosteriorEffects:
     def random_effects_cov(self: Any) -> dict[str, pd.DataFrame]:
         """Posterior covariance of each level's effects, rows (level, effect); ``.loc["a"]`` is k×k.
 
-        The uncertainty of θ and of the fixed effects is in it (law of total variance, over up to 200 draws of θ).
+        The uncertainty of θ and of the fixed effects is in it (law of total variance, over 200 to 500 draws of θ).
         """
         return dict(self._by_term(lambda i: frames.covariance_frame(self.spec, i, self._pev[i])))
 
