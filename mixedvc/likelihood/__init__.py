@@ -1,6 +1,6 @@
-"""Likelihoods: dense, spectral, canonical, reduced, blocks, grouped, sparse; which is chosen.  Importing registers."""
+"""Likelihoods: dense, spectral, canonical, reduced, blocks, grouped, sparse, woodbury; how one is chosen."""
 
-from . import blocked, blocks, canonical, dense, reduced, sparse_mme, spectral  # noqa: F401  (registers)
+from . import blocked, blocks, canonical, dense, reduced, sparse_mme, spectral, woodbury  # noqa: F401  (registers)
 from .base import Evaluation, Likelihood, likelihoods
 from .choose import choose, rank_choices
 

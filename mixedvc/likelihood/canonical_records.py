@@ -194,7 +194,7 @@ class Lift:
         return flat if B is None else B.reshape(k, -1).T @ flat @ B.reshape(k, -1)
 
 
-def _lift(K: Float, Z: Float, fixed: Fixed, n: int, reml: bool) -> Lift:
+def lift_of(K: Float, Z: Float, fixed: Fixed, n: int, reml: bool) -> Lift:
     """Directions of Z₀ in which every trait has a fixed effect and K is below NEXT_TO_ZERO of its mean diagonal."""
     typical = float(np.einsum("ii->", K)) / n
     own = fixed.of_every_trait() if reml and Z.size else np.empty((Z.shape[1], 0))
@@ -302,7 +302,7 @@ def frame_of(spec: ModelSpec, records: Records, reml: bool) -> CanonicalFrame:
         rest = table - _times(U, inside)
         copies = np.append(copies, np.full(t, (n - len(d)) / t))
         d, Z = np.append(d, np.zeros(t)), np.vstack([Z, np.zeros((t, Z.shape[1]))])
-    of_traits = (_patterns(spec.terms[0]) if spec.terms else np.empty((0, t * t)), _patterns(spec.residual))
+    of_traits = (patterns_of(spec.terms[0]) if spec.terms else np.empty((0, t * t)), patterns_of(spec.residual))
     Y, Z = _coordinates(inside, rest), np.ascontiguousarray(Z)
     return CanonicalFrame(rows, records, fixed, U, d, copies, Z, Y, rest, of_traits, lift)
 
@@ -325,23 +325,23 @@ def _decomposed(spec: ModelSpec, records: Records, fixed: Fixed, reml: bool) -> 
         basis, S = la.qr(np.hstack([F, Z]))
         half, Z_inside = S[:, : F.shape[1]], S[:, F.shape[1] :]
         K = half @ half.T
-        lift = _lift(K, Z_inside, fixed, n, reml)
+        lift = lift_of(K, Z_inside, fixed, n, reml)
         d, inner = la.eigh(lift.added(K, Z_inside))
-        return np.asfortranarray(product(basis, inner)), _cleared(d), lift
+        return np.asfortranarray(product(basis, inner)), cleared(d), lift
     require(8 * 4 * n**2, f"the eigendecomposition of {n:,} records", "Use the dense or the sparse likelihood.")
     kernel = row_kernel(term, term.basis)
     assert isinstance(kernel, ScalarKernel)
-    lift = _lift(kernel.K, Z, fixed, n, reml)
+    lift = lift_of(kernel.K, Z, fixed, n, reml)
     d, U = la.eigh(lift.added(kernel.K, Z))
-    return U, _cleared(d), lift
+    return U, cleared(d), lift
 
 
-def _cleared(d: Float) -> Float:
+def cleared(d: Float) -> Float:
     """Eigenvalues that are rounding of the largest as exact zeros."""
     return np.where(np.abs(d) < 1e-13 * max(float(d[-1]), 0.0) * len(d) ** 0.5, 0.0, d)
 
 
-def _patterns(term: Term) -> Float:
+def patterns_of(term: Term) -> Float:
     """(m, t²) the entries of Σ that are each linear parameter."""
     out = np.zeros((len(term.structure.pairs), term.k, term.k))
     for j in range(len(out)):

@@ -36,7 +36,7 @@ class GroupedState:
             raise la.NotPositiveDefinite(1)
         sigmas = layout.spec.sigmas(theta)
         working = [layout.turned.sigma(i, Sigma) for i, Sigma in enumerate(sigmas[:-1])]
-        roots = [_root(S, layout.turned.rounding(i, sigmas[i])) for i, S in enumerate(working)]
+        roots = [root_of_sigma(S, layout.turned.rounding(i, sigmas[i])) for i, S in enumerate(working)]
         self.sigmas = [_joined(factor, working) for factor in layout.factors]
         self.roots = [_joined(factor, roots) for factor in layout.factors]
         L, N = self.roots[0], layout.own[0]
@@ -235,7 +235,7 @@ def _joined(factor: Factor, sigmas: list[Float]) -> Float:
     return out
 
 
-def _root(Sigma: Float, rounding: float) -> Float:
+def root_of_sigma(Sigma: Float, rounding: float) -> Float:
     """L with Σ = L Lᵀ; eigenvalues that may be nothing but rounding (absolute) are zero.
 
     Raises

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec
 from .base import Evaluation, HasCells, HasRough, Likelihood, information_along
+from .marginals import Marginals, marginals
 from .orthogonal_effects import OrthogonalEffects, orthogonal_effects, turned_specification
 from .panel import with_responses
 from .rows import row_scale
@@ -128,6 +129,13 @@ class TurnedLikelihood:
     def at(self, theta: Float) -> TurnedEvaluation:
         theta = np.array(theta, dtype=np.float64)
         return TurnedEvaluation(self.inner.at(self.turned.theta(theta)), self.turned, theta)
+
+    def marginals(self, thetas: Float) -> Marginals:
+        """Each row of `thetas` (K, m), by the way of the likelihood inside."""
+        turned = np.array(thetas, dtype=np.float64)
+        for at, K in self.turned.mixing:
+            turned[:, at] = turned[:, at] @ K.T
+        return marginals(self.inner, turned)
 
     def rough(self) -> TurnedLikelihood | None:
         """The same in single precision, where the likelihood inside has that."""

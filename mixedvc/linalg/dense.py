@@ -201,3 +201,17 @@ def stacked_lower_inverse(L: Float) -> Float:
         if i:
             out[:, i, :i] = -np.einsum("kj,kjl->kl", L[:, i, :i], out[:, :i, :i]) * out[:, i, i, None]
     return out
+
+
+def factor_each(A: Float) -> NDArray[np.bool_]:
+    """Cholesky factors of a stack (K, n, n) of larger matrices in place, and which exist.
+
+    A[k] = UᵀU: the upper triangle is read and becomes U; what is below stays as it is.  Row-major.
+    """
+    if not A.flags.c_contiguous:
+        raise ValueError("the stack is not row-major: its matrices would be factored in copies")
+    there = np.ones(len(A), dtype=bool)
+    for k, one in enumerate(A):
+        if len(one):
+            there[k] = lapack.dpotrf(one.T, lower=1, clean=0, overwrite_a=1)[1] == 0
+    return there

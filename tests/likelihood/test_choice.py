@@ -51,12 +51,18 @@ def test_many_small_groups_are_eliminated_one_by_one():
     assert "the 2,000 levels of g are eliminated one by one" in reason
 
 
-def test_families_of_a_known_covariance_are_fitted_block_by_block():
+def test_families_of_a_known_covariance_are_rotated_and_of_two_fitted_block_by_block():
     rng = np.random.default_rng(4)
     ids = [f"i{k}" for k in range(1500)]
     siblings = sp.kron(sp.eye_array(500), 0.5 + 0.5 * np.eye(3))
     term = assemble.term("id", ids, covariance=mv.Sparse(siblings.tocsc(), ids))
-    likelihood, reason = choose(assemble.spec(rng.standard_normal(1500), np.ones((1500, 1)), [term]))
+    y, X = rng.standard_normal(1500), np.ones((1500, 1))
+    likelihood, reason = choose(assemble.spec(y, X, [term]))
+    assert likelihood.name == "woodbury"
+    assert "id is rotated once in 500 independent blocks" in reason
+    household = sp.kron(sp.eye_array(500), np.array([[1.0, 0.3, 0.0], [0.3, 1.0, 0.3], [0.0, 0.3, 1.0]]))
+    another = assemble.term("home", ids, covariance=mv.Sparse(household.tocsc(), ids))
+    likelihood, reason = choose(assemble.spec(y, X, [term, another]))
     assert likelihood.name == "blocks"
     assert "500 independent blocks of at most 3 rows" in reason
 
