@@ -13,14 +13,16 @@ from ..design.spec import ModelSpec
 from ..errors import OptionError
 from ..progress import Progress
 from .base import Piece, State
-from .collapsed_plan import BLOCK_SECONDS, explore, slice_run
+from .collapsed_plan import BLOCK_SECONDS, explore
 from .proposal import Proposal
-from .slices import Work
-from .target import Evaluated, Target
+from .slices import Work, local_steps
+from .target import Evaluated, Target, joined
 
 Float = NDArray[np.float64]
 PROPOSALS = ("independence", "slice")
 CHEAP = 12  # free parameters up to which the collapsed sampler is the better one
+_JUMPS = 0.02  # acceptance below which proposals are not worth their evaluation
+_FIRST = np.zeros(1, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class CollapsedPlan:
         See `Proposal`.
     mode : "independence" | "slice"
         Metropolis-Hastings with the mixture as proposal, or slice sampling with its first two moments.
+    every : int
+        Iterations from one slice step to the next; 0 for none.  They lead out of where the proposal is too thin.
+    jumps : bool
+        Whether iterations propose from the mixture at all.
     thin : int
         Iterations of a kept draw.
     block : int
@@ -48,6 +54,8 @@ class CollapsedPlan:
     roots: Float
     dfs: Float
     mode: str = "independence"
+    every: int = 40
+    jumps: bool = True
     thin: int = 1
     block: int = 100
     facts: Mapping[str, float] = field(default_factory=dict)
@@ -62,8 +70,8 @@ class CollapsedPlan:
         """Iterations that a chain needs to forget where it began."""
         return 20 if self.mode == "independence" else 20 + 10 * self.means.shape[1]
 
-    def scheme(self, target: Target) -> Independence | Slices:
-        return Independence(self, target) if self.mode == "independence" else Slices(self, target)
+    def scheme(self, target: Target) -> Collapsed:
+        return Collapsed(self, target)
 
     def describe(self) -> str:
         if not self.means.shape[1]:
@@ -88,67 +96,54 @@ def _start(plan: CollapsedPlan, target: Target, rng: np.random.Generator) -> Sta
     return {"z": plan.means[int(np.argmax(plan.weights))].copy()}
 
 
-class Independence:
-    """Metropolis-Hastings with the plan's proposals; a block is evaluated at once."""
+class Collapsed:
+    """Independence proposals, all of a block evaluated at once, and every `plan.every` iterations a slice step."""
 
     def __init__(self, plan: CollapsedPlan, target: Target):
         self.plan, self.target, self.block = plan, target, plan.block
+        self._proposal = plan.proposal
+        self._local = local_steps(target, self._proposal) if plan.every else None
 
     def begin(self, rng: np.random.Generator) -> State:
         return _start(self.plan, self.target, rng)
 
     def advance(self, state: State, rng: np.random.Generator) -> tuple[Piece, State]:
-        count, proposal = self.block * self.plan.thin, self.plan.proposal
-        z = np.vstack([state["z"][None, :], proposal.draw(rng, count)])
-        at = self.target.at(z)
-        weight = at.lp - proposal.logpdf(z)
-        chosen, accepted = _walk(weight, np.log(rng.random(count)))
-        got = at.take(chosen[self.plan.thin - 1 :: self.plan.thin])
+        count, thin, work = self.block * self.plan.thin, self.plan.thin, Work()
+        visited, chosen, accepted = self._path(state["z"], count, rng, work)
+        got = visited.take(chosen[thin - 1 :: thin])
         facts = {
             "iterations": float(count),
             "accepted": float(accepted),
-            "evaluations": float(count + 1),
-            "expansions": 0.0,
-        }
-        return _piece(self.target, got, rng, facts), {"z": z[chosen[-1]].copy()}
-
-
-def _walk(weight: Float, dice: Float) -> tuple[NDArray[np.intp], int]:
-    """Which point the chain is at after each proposal, `weight` (count + 1,) beginning with where it starts."""
-    weights, throws = weight.tolist(), dice.tolist()
-    now, current, accepted, chosen = weights[0], 0, 0, []
-    for i, (candidate, throw) in enumerate(zip(weights[1:], throws, strict=True), start=1):
-        if throw < candidate - now:
-            current, now, accepted = i, candidate, accepted + 1
-        chosen.append(current)
-    return np.array(chosen, dtype=np.intp), accepted
-
-
-class Slices:
-    """Elliptical and axis-wise slice steps in turn."""
-
-    def __init__(self, plan: CollapsedPlan, target: Target):
-        self.plan, self.target, self.block = plan, target, plan.block
-
-    def begin(self, rng: np.random.Generator) -> State:
-        return _start(self.plan, self.target, rng)
-
-    def advance(self, state: State, rng: np.random.Generator) -> tuple[Piece, State]:
-        count, work = self.block * self.plan.thin, Work(evaluations=1)
-        here = self.target.at(state["z"][None, :])
-        every, here = slice_run(self.target, here, self.plan.proposal, count, rng, work)
-        got = every.take(np.arange(self.plan.thin - 1, count, self.plan.thin))
-        facts = {
-            "iterations": float(count),
-            "accepted": float(count),
             "evaluations": float(work.evaluations),
             "expansions": float(work.expansions),
         }
-        return _piece(self.target, got, rng, facts), {"z": here.z[0].copy()}
+        beta = self.target.draw_beta(got.at, rng)
+        piece = Piece(got.par, got.theta, beta, got.lp_par, got.at.loglik, None, facts)
+        return piece, {"z": visited.z[chosen[-1]].copy()}
 
-
-def _piece(target: Target, got: Evaluated, rng: np.random.Generator, facts: dict[str, float]) -> Piece:
-    return Piece(got.par, got.theta, target.draw_beta(got.at, rng), got.lp_par, got.at.loglik, None, facts)
+    def _path(
+        self, start: Float, count: int, rng: np.random.Generator, work: Work
+    ) -> tuple[Evaluated, NDArray[np.intp], int]:
+        """All points evaluated, which of them the chain is at after each iteration, and accepted proposals."""
+        jumps = count if self.plan.jumps else 0
+        parts = [self.target.at(np.vstack([start[None, :], self._proposal.draw(rng, jumps)]))]
+        work.evaluations += jumps + 1
+        weights = (parts[0].lp - self._proposal.logpdf(parts[0].z)).tolist() if jumps else []
+        dice, every = np.log(rng.random(jumps)).tolist(), self.plan.every or count
+        at, current, here = weights[0] if jumps else 0.0, 0, parts[0].take(_FIRST)
+        chosen, accepted, total = np.empty(count, dtype=np.intp), 0, jumps + 1
+        for i in range(count):
+            if jumps and dice[i] < weights[i + 1] - at:
+                at, current, accepted = weights[i + 1], i + 1, accepted + 1
+            if self._local is not None and (i + 1) % every == 0:
+                before = parts[0].take(np.array([current])) if current <= jumps else here
+                here = self._local.step(before, i // every, rng, work)
+                parts.append(here)
+                current, total = total, total + 1
+                if jumps:
+                    at = float(here.lp[0] - self._proposal.logpdf(here.z)[0])
+            chosen[i] = current
+        return joined(parts), chosen, accepted
 
 
 def plan_collapsed(
@@ -183,13 +178,16 @@ def plan_collapsed(
         raise OptionError(f"proposal={proposal!r:.60}: one of {', '.join(map(repr, PROPOSALS))} is needed")
     if target.d == 0:
         empty = np.zeros((1, 0))
-        return CollapsedPlan(np.ones(1), empty, np.zeros((1, 0, 0)), np.full(1, 5.0), "independence", thin, 100)
+        return CollapsedPlan(
+            np.ones(1), empty, np.zeros((1, 0, 0)), np.full(1, 5.0), "independence", 0, False, thin, 250
+        )
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2**31,)))
     found = explore(target, np.asarray(start, dtype=np.float64), rng, proposal, progress)
     q = found.proposal
-    each = target.seconds * thin * (1.0 if found.mode == "independence" else 6.0)
+    each = target.seconds * thin * (1.0 + 5.0 / found.every)
     block = int(np.clip(BLOCK_SECONDS / each, 1, 250))
-    return CollapsedPlan(q.weights, q.means, q.roots, q.dfs, found.mode, thin, block, found.facts)
+    jumps = found.facts["expected_acceptance"] > _JUMPS
+    return CollapsedPlan(q.weights, q.means, q.roots, q.dfs, found.mode, found.every, jumps, thin, block, found.facts)
 
 
 def collapsed_is_cheap(of: Target | ModelSpec | Any) -> bool:

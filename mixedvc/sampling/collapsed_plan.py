@@ -14,13 +14,15 @@ from scipy.special import logsumexp
 
 from ..progress import Progress
 from . import mode
-from .proposal import Proposal, covariance_root, fitted, one_component, pareto_k
-from .slices import Ellipses, Work, axis_step
-from .target import Evaluated, Target, joined
+from .proposal import Proposal, covariance_root, fitted, one_component, resampled
+from .proposal_weights import GOOD_K, expected_acceptance, expected_efficiency, pareto_k, truncated
+from .slices import Work, local_steps
+from .target import Target
 
 Float = NDArray[np.float64]
-GOOD_K = 0.7  # Pareto k from which importance weights have no usable variance
-LEAST_ACCEPTED = 0.2
+LEAST_EFFICIENCY = 0.08  # of independence chains, below which slice sampling does as well
+_PLENTY = 0.6
+_BATCHES, _CHECKS, _WALKERS = 5, 4, 6
 PILOT_SECONDS, BLOCK_SECONDS = 20.0, 2.0
 
 
@@ -57,34 +59,13 @@ class Pilot:
         return z, truncated(log)
 
 
-def truncated(log_weights: Float) -> Float:
-    """Weights summing to one, none above √K times their mean (Ionides 2008)."""
-    log = log_weights - logsumexp(log_weights)
-    log = np.minimum(log, 0.5 * np.log(len(log)) - np.log(len(log)))
-    return np.asarray(np.exp(log - logsumexp(log)))
-
-
-def expected_acceptance(log_weights: Float) -> float:
-    """Acceptance rate of independence proposals at stationarity, from weights of points of the proposal.
-
-    E min(w, w')/E w over two independent points: of the sorted weights, each is the smaller against those above it.
-    """
-    finite = log_weights[np.isfinite(log_weights)]
-    if len(finite) < 2:
-        return 0.0
-    w = np.zeros(len(log_weights))
-    w[: len(finite)] = np.exp(finite - finite.max())
-    w = np.sort(w)
-    n = len(w)
-    return float(2.0 * (w * np.arange(n - 1, -1, -1)).sum() / ((n - 1) * w.sum()))
-
-
 @dataclass(frozen=True)
 class Found:
     """What the pilot leaves: a proposal, which chain to run, and what it cost."""
 
     proposal: Proposal
     mode: str
+    every: int
     facts: dict[str, float]
 
 
@@ -95,77 +76,79 @@ def explore(
     count = mode.Counter()
     z, lp, _ = mode.climb(target, target.z(target.inside(start)[None, :])[0], count)
     centre, axes = mode.spread(target, z, lp, count)
-    first = _first(centre, axes)
-    size, rounds = _effort(target)
-    pilot, proposal = Pilot(target), first
-    log = np.empty(0)
-    for _ in range(rounds):
-        log = pilot.add(proposal.broadened(), size, rng)
+    proposal = one_component(centre, covariance_root(1.2 * axes @ axes.T), 5.0).broadened()
+    size = _effort(target)
+    pilot, work, best, most = Pilot(target), Work(), -np.inf, proposal
+    log = pilot.add(proposal, size, rng)
+    for batch in range(_BATCHES):
+        if batch and _enough(log):
+            break
+        proposal = _learnt(*pilot.weighted(), proposal, rng)
+        log = pilot.add(proposal, size, rng)
+    for _ in range(_CHECKS):
+        walked = _walk(pilot, proposal, size, rng, work)
+        efficiency = min(expected_efficiency(log), expected_efficiency(log, walked[1]))
+        if efficiency > best:
+            best, most, judged = efficiency, proposal, log
+        if efficiency > _PLENTY:
+            break
+        proposal = _learnt(*_both(pilot.weighted(), walked[0]), proposal, rng)
+        log = pilot.add(proposal, size, rng)
         if progress is not None:
             progress.step(0)
-        if expected_acceptance(log) > 0.85 and pareto_k(log) < 0.5:
-            break
-        proposal = _refitted(pilot, proposal, target.d)
-    facts = {"mode_evaluations": float(count.evaluations)}
-    log = pilot.add(proposal.broadened(), size, rng)
-    k, accepted = pareto_k(log), expected_acceptance(log)
-    evaluations = count.evaluations + pilot.count
-    if k >= GOOD_K or accepted < LEAST_ACCEPTED:
-        proposal, cost = _by_slices(target, pilot, proposal, size, rng)
-        log = pilot.add(proposal.broadened(), size, rng)
-        k, accepted = pareto_k(log), expected_acceptance(log)
-        evaluations += cost + size
-    good = k < GOOD_K and accepted >= LEAST_ACCEPTED
-    facts |= {"pilot_evaluations": float(evaluations), "pareto_k": float(k), "expected_acceptance": accepted}
-    return Found(proposal.broadened(), wanted or ("independence" if good else "slice"), facts)
+    k = pareto_k(judged)
+    chain = wanted or ("independence" if k < GOOD_K and best > LEAST_EFFICIENCY else "slice")
+    facts = {
+        "pilot_evaluations": float(count.evaluations + pilot.count + work.evaluations),
+        "pareto_k": float(k),
+        "expected_acceptance": expected_acceptance(judged),
+        "expected_efficiency": best,
+    }
+    return Found(most, chain, 1 if chain == "slice" else 40 if best > 0.4 else 10, facts)
 
 
-def _first(centre: Float, axes: Float) -> Proposal:
-    return one_component(centre, covariance_root(1.2 * axes @ axes.T), 5.0)
+def _enough(log_weights: Float) -> bool:
+    return expected_efficiency(log_weights) > _PLENTY and pareto_k(log_weights) < 0.5
 
 
-def _effort(target: Target) -> tuple[int, int]:
-    """Points of a pilot batch and batches: more where an evaluation is cheap."""
+def _effort(target: Target) -> int:
+    """Points of a pilot batch: more where an evaluation is cheap."""
     d = target.d
-    most = int(PILOT_SECONDS / target.seconds)
-    size = int(np.clip(most // 6, 50 + 10 * d, 300 + 60 * d))
-    return size, 6
+    return int(np.clip(PILOT_SECONDS / target.seconds / 8.0, 50 + 10 * d, 300 + 60 * d))
 
 
-def _refitted(pilot: Pilot, before: Proposal, d: int) -> Proposal:
-    z, weights = pilot.weighted()
+def _learnt(z: Float, weights: Float, before: Proposal, rng: np.random.Generator) -> Proposal:
+    d = z.shape[1]
     if len(z) < d + 2:
         return before
-    return fitted(z, weights, before, most=4 if d <= 6 else 2)
+    most = 6 if d <= 6 else 3 if d <= 12 else 1
+    return fitted(*resampled(z, weights, 2000, rng), before, most, rng).broadened()
 
 
-def _by_slices(
-    target: Target, pilot: Pilot, proposal: Proposal, size: int, rng: np.random.Generator
-) -> tuple[Proposal, int]:
-    """A proposal fitted to a slice-sampled chain, twice: where importance weights teach nothing."""
-    work = Work()
-    z, lp = np.vstack(pilot.z), np.concatenate(pilot.lp)
-    here = target.at(z[[int(np.argmax(lp))]])
-    for _ in range(2):
-        chain, here = slice_run(target, here, proposal, max(size // 2, 8 * target.d), rng, work)
-        points = chain.z[len(chain.z) // 5 :]
-        proposal = fitted(points, np.full(len(points), 1.0 / len(points)), proposal, most=4 if target.d <= 6 else 2)
-    return proposal, work.evaluations
+def _walk(pilot: Pilot, proposal: Proposal, size: int, rng: np.random.Generator, work: Work) -> tuple[Float, Float]:
+    """Points of short slice chains from dispersed pilot points, and their log weights.
+
+    They go where the proposal does not, which its own points cannot tell.
+    """
+    target = pilot.target
+    local = local_steps(target, proposal)
+    z, weights = pilot.weighted()
+    begin = rng.choice(len(z), size=_WALKERS, p=np.sqrt(weights) / np.sqrt(weights).sum())
+    points, log = [], []
+    for i in begin:
+        here = target.at(z[[i]])
+        for step in range(max(size // (4 * _WALKERS), 4)):
+            here = local.step(here, step, rng, work)
+            if step:
+                points.append(here.z[0])
+                log.append(here.lp[0])
+    walked = np.array(points)
+    return walked, np.array(log) - proposal.logpdf(walked)
 
 
-def slice_run(
-    target: Target, here: Evaluated, proposal: Proposal, count: int, rng: np.random.Generator, work: Work
-) -> tuple[Evaluated, Evaluated]:
-    """`count` iterations from one point: all of them, and the last."""
-    mean, cov = proposal.moments()
-    root = covariance_root(cov)
-    ellipses = Ellipses(target, mean, root, 5.0, 3 if target.vectorised else 1)
-    every = 1 if target.d <= 4 else 3
-    points = []
-    for i in range(count):
-        here = ellipses.step(here, rng, work)
-        if i % every == 0:
-            axis = root[:, int(rng.integers(target.d))]
-            here = axis_step(target, here, 2.0 * axis, rng, work)
-        points.append(here)
-    return joined(points), here
+def _both(weighted: tuple[Float, Float], walked: Float) -> tuple[Float, Float]:
+    """Weighted points and those of the walk together, each set by the number of draws that it is worth."""
+    z, weights = weighted
+    worth = 1.0 / float(np.square(weights).sum()), 0.5 * len(walked)
+    share = worth[0] / (worth[0] + worth[1])
+    return np.vstack([z, walked]), np.append(share * weights, np.full(len(walked), (1.0 - share) / len(walked)))

@@ -1,9 +1,12 @@
-"""Unconstrained coordinates z of a structure's parameters: log sds, partial correlations, logits; and log|∂par/∂z|.
+"""Unconstrained coordinates z of a structure's parameters, in which posteriors have light tails; and log|∂par/∂z|.
+
+Sizes (sds, leading loadings) are unit · Φ(z)(1 + eᶻ): logarithms above, but a density that is flat in the sd down to
+zero has a Gaussian tail, where a logarithm would have an exponential one.  Correlations are 2Φ(z) − 1 (within their
+bounds), so that a flat density is Gaussian.
 
 An unstructured Σ = T S Tᵀ is taken in effects that are orthogonal over the rows and of unit size (T): the intercept and
-slope of a year are nearly one effect, and a sampler in the user's own basis would walk a knife's edge.  S has the
-logarithms of its sds and the inverse hyperbolic tangents of its canonical partial correlations as coordinates
-(Lewandowski, Kurowicka & Joe 2009), which stay at rest when a variance goes to zero.
+slope of a year are nearly one effect, and a sampler in the user's own basis would walk a knife's edge.  S has sds and
+canonical partial correlations (Lewandowski, Kurowicka & Joe 2009), which stay at rest when a variance goes to zero.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from ..design.spec import ModelSpec, Term
 from ..linalg import dense as la
@@ -48,9 +52,44 @@ class Coordinates(Protocol):
         ...
 
 
+def log_size(z: Float) -> Float:
+    """log(Φ(z)(1 + eᶻ))."""
+    return np.asarray(log_ndtr(z) + np.logaddexp(0.0, z))
+
+
+def log_size_slope(z: Float) -> Float:
+    """log of the derivative of `log_size`."""
+    return np.asarray(np.logaddexp(_log_normal(z) - log_ndtr(z), -np.logaddexp(0.0, -z)))
+
+
+def size_coordinate(log: Float) -> Float:
+    """z of a size given by its logarithm, by Newton's steps."""
+    z = np.where(log > 0.0, log, -np.sqrt(2.0 * np.maximum(-log, 0.0)))
+    for _ in range(60):
+        step = (log_size(z) - log) * np.exp(-log_size_slope(z))
+        z = z - np.clip(step, -2.0, 2.0)
+        if np.abs(step).max(initial=0.0) < 1e-14:
+            break
+    return z
+
+
+def _log_normal(z: Float) -> Float:
+    return -0.5 * z * z - 0.5 * np.log(2.0 * np.pi)
+
+
+def _log_room(z: Float) -> Float:
+    """log(1 − p²) of p = 2Φ(z) − 1, which does not lose it near ±1."""
+    return np.asarray(np.log(4.0) + log_ndtr(z) + log_ndtr(-z))
+
+
+def _probit(p: Float) -> Float:
+    """z of p = 2Φ(z) − 1."""
+    return np.asarray(-np.sign(p) * ndtri(0.5 * (1.0 - np.abs(p))))
+
+
 @dataclass(frozen=True)
 class Spherical:
-    """Σ = T S Tᵀ unstructured: z is in the order of vech(Σ), log sds of S and atanh of its partial correlations."""
+    """Σ = T S Tᵀ unstructured: z is in the order of vech(Σ), from sds of S and its canonical partial correlations."""
 
     structure: Structure
     T: Float
@@ -71,16 +110,16 @@ class Spherical:
     def par(self, z: Float) -> Float:
         row, col, own = self._where
         k = self.structure.k
+        sd = np.exp(log_size(z[:, own]))
         if k == 1:
-            return np.exp(2.0 * z) * self.T[0, 0] ** 2
-        sd, partial, left = np.exp(z[:, own]), np.zeros((len(z), k, k)), np.zeros((len(z), k, k))
+            return (sd * self.T[0, 0]) ** 2
+        partial, left = np.zeros((len(z), k, k)), np.zeros((len(z), k, k))
         apart = ~own
-        partial[:, row[apart], col[apart]] = np.tanh(z[:, apart])
-        left[:, row[apart], col[apart]] = _log_sech(z[:, apart])
+        partial[:, row[apart], col[apart]] = 2.0 * ndtr(z[:, apart]) - 1.0
+        left[:, row[apart], col[apart]] = 0.5 * _log_room(z[:, apart])
         partial[:, np.arange(k), np.arange(k)] = 1.0
         before = np.cumsum(left, axis=2) - left  # log of what the columns before leave of the row's length
-        L = np.tril(partial * np.exp(before)) * sd[:, :, None]
-        F = self.T @ L
+        F = self.T @ (partial * np.exp(before) * sd[:, :, None])
         return np.einsum("kij,klj->kil", F, F)[:, row, col]
 
     def z(self, par: Float) -> Float:
@@ -90,7 +129,7 @@ class Spherical:
         L = la.small_cholesky(S / sd[:, :, None] / sd[:, None, :])
         tail = np.sqrt(np.cumsum(np.square(L)[:, :, ::-1], axis=2)[:, :, ::-1])  # length from a column on
         partial = np.divide(L, tail, out=np.zeros_like(L), where=tail > 0.0)
-        return np.where(own, np.log(sd)[:, row], np.arctanh(np.where(own, 0.0, partial[:, row, col])))
+        return np.where(own, size_coordinate(np.log(sd))[:, row], _probit(np.where(own, 0.0, partial[:, row, col])))
 
     def _scaled(self, par: Float) -> Float:
         """(K, k, k) S."""
@@ -113,29 +152,24 @@ class Spherical:
 
     def log_jacobian(self, z: Float) -> Float:
         _, col, own = self._where
-        k = self.structure.k
+        k, apart = self.structure.k, ~own
+        size, partial = z[:, own], z[:, apart]
         constant = k * np.log(2.0) + (k + 1) * float(np.log(np.abs(np.diagonal(self.T))).sum())
-        if k == 1:
-            return constant + 2.0 * z[:, 0]
-        apart = ~own
-        return constant + (k + 1) * z[:, own].sum(axis=1) + _log_sech(z[:, apart]) @ (k - col[apart])
-
-
-def _log_sech(z: Float) -> Float:
-    """log(1/cosh z) = ½ log(1 − tanh² z) without losing it near ±1."""
-    size = np.abs(z)
-    return np.log(2.0) - size - np.log1p(np.exp(-2.0 * size))
+        sizes = ((k + 1) * log_size(size) + log_size_slope(size)).sum(axis=1)
+        within = _log_room(partial) @ (0.5 * (k - col[apart] - 2)) + (np.log(2.0) + _log_normal(partial)).sum(axis=1)
+        return np.asarray(constant + sizes + within)
 
 
 @dataclass(frozen=True)
 class Boxed:
-    """Each parameter by itself: a logarithm above a lower bound, a logit between two, as it is without.
+    """Each parameter by itself: a size above a lower bound, a probit between two, as it is without.
 
-    `unit` (n_par,) is the size that is expected of each parameter.
+    `unit` (n_par,) is the size that is expected of each parameter, `power` (n_par,) 2 for a variance and 1 for others.
     """
 
     structure: Structure
     unit: Float
+    power: Float
 
     @property
     def d(self) -> int:
@@ -161,15 +195,16 @@ class Boxed:
 
     def par(self, z: Float) -> Float:
         lower, upper, one, both = self._bounds
-        above = lower + self.unit * np.exp(np.where(one, z, 0.0))
-        between = lower + (upper - lower) / (1.0 + np.exp(-np.where(both, z, 0.0)))
+        above = lower + self.unit * np.exp(self.power * log_size(np.where(one, z, 0.0)))
+        share = ndtr(np.where(both, z, 0.0))
+        between = lower + (upper - lower) * share
         return np.where(one, above, np.where(both, between, z * self.unit))
 
     def z(self, par: Float) -> Float:
         lower, upper, one, both = self._bounds
         share = np.where(both, (par - lower) / (upper - lower), 0.5)
-        log = np.log(np.where(one, (par - lower) / self.unit, 1.0))
-        return np.where(one, log, np.where(both, np.log(share) - np.log1p(-share), par / self.unit))
+        log = np.log(np.where(one, (par - lower) / self.unit, 1.0)) / self.power
+        return np.where(one, size_coordinate(log), np.where(both, ndtri(share), par / self.unit))
 
     def inside(self, par: Float) -> Float:
         lower, upper, one, both = self._bounds
@@ -179,10 +214,10 @@ class Boxed:
 
     def log_jacobian(self, z: Float) -> Float:
         lower, upper, one, both = self._bounds
-        inside = np.where(both, z, 0.0)
-        slope = np.log(upper - lower) - np.logaddexp(0.0, inside) - np.logaddexp(0.0, -inside)
-        unit = np.log(self.unit)
-        return np.where(one, z + unit, np.where(both, slope, unit)).sum(axis=1)
+        unit, size = np.log(self.unit), np.where(one, z, 0.0)
+        above = unit + np.log(self.power) + self.power * log_size(size) + log_size_slope(size)
+        between = np.log(upper - lower) + _log_normal(z)
+        return np.asarray(np.where(one, above, np.where(both, between, unit)).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -216,7 +251,8 @@ def coordinates_of(spec: ModelSpec, term: Term, held: Float | None, left: Float)
     if structure.name == "us":
         C = orthogonalising(term.basis, diagonal) if term.k > 1 else None
         return Spherical(structure, np.diag(sizes) if C is None else sizes[:, None] * C)
-    return Boxed(structure, _units(structure, sizes))
+    unit = _units(structure, sizes)
+    return Boxed(structure, unit, _powers(structure))
 
 
 def _sizes(term: Term, diagonal: Float, left: Float) -> Float:
@@ -247,6 +283,13 @@ def _units(structure: Structure, sizes: Float) -> Float:
     else:
         unit = np.full(n_par, overall)
     return np.where(np.isfinite(upper), 1.0, unit)
+
+
+def _powers(structure: Structure) -> Float:
+    """(n_par,) 2 for variances, which are squares of sizes, 1 for the others."""
+    loadings = getattr(structure, "loadings", None)
+    own = structure.n_par - (0 if loadings is None else len(loadings))
+    return np.append(np.full(own, 2.0), np.ones(structure.n_par - own))
 
 
 def linear_parameters(structure: Structure, par: Float) -> Float:

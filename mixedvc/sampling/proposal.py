@@ -88,7 +88,7 @@ def one_component(mean: Float, root: Float, df: float) -> Proposal:
     return Proposal(np.ones(1), mean[None, :].copy(), root[None].copy(), np.array([df]))
 
 
-def fitted(z: Float, weights: Float, prior: Proposal, most: int) -> Proposal:
+def fitted(z: Float, weights: Float, prior: Proposal, most: int, rng: np.random.Generator) -> Proposal:
     """The mixture of at most `most` components and of the df that describes weighted points best.
 
     Parameters
@@ -98,24 +98,34 @@ def fitted(z: Float, weights: Float, prior: Proposal, most: int) -> Proposal:
         Importance weights, summing to one.
     prior : Proposal
         Whose covariance a component of few points is drawn towards.
+    most : int
+    rng : Generator
+        Where the components begin.
     """
-    effective = 1.0 / float(np.square(weights).sum())
-    mean, cov = weights @ z, _covariance(z, weights)
+    d, effective = z.shape[1], 1.0 / float(np.square(weights).sum())
     held = prior.moments()[1]
-    d = z.shape[1]
-    best, highest = None, -np.inf
+    best, highest = prior, -np.inf
     for count in range(1, most + 1):
         own = count * (1 + d + d * (d + 1) // 2)
-        if count > 1 and effective < 3.0 * own:
+        if count > 1 and effective < 2.0 * own:
             break
-        for df in (4.0, 8.0, 24.0):
-            start = _split(mean, cov, count, df)
-            found = _em(z, weights, start, effective, held)
-            value = effective * float(weights @ found.logpdf(z)) - 0.5 * own * np.log(max(effective, 2.0))
-            if value > highest:
-                best, highest = found, value
-    assert best is not None
+        for df in (4.0, 12.0) if best is prior else (float(best.dfs[0]),):
+            for _ in range(1 if count == 1 else 2):
+                found = _em(z, weights, _seeded(z, weights, count, df, rng), effective, held)
+                value = effective * float(weights @ found.logpdf(z)) - 0.5 * own * np.log(max(effective, 2.0))
+                if value > highest:
+                    best, highest = found, value
     return best
+
+
+def resampled(z: Float, weights: Float, count: int, rng: np.random.Generator) -> tuple[Float, Float]:
+    """About `count` of the weighted points (systematic resampling), each once with the weight of how often it came."""
+    if len(z) <= count:
+        return z, weights
+    at = (rng.random() + np.arange(count)) / count
+    times = np.diff(np.searchsorted(at, np.append(0.0, np.cumsum(weights)) / weights.sum()))
+    chosen = np.flatnonzero(times)
+    return z[chosen], times[chosen] / times.sum()
 
 
 def _covariance(z: Float, weights: Float) -> Float:
@@ -123,16 +133,22 @@ def _covariance(z: Float, weights: Float) -> Float:
     return (apart * weights[:, None]).T @ apart
 
 
-def _split(mean: Float, cov: Float, count: int, df: float) -> Proposal:
-    """Components side by side along the longest axis, or around it."""
-    values, vectors = la.small_eigh(cov)
-    axis = vectors[:, -1] * np.sqrt(max(values[-1], 1e-300))
-    at = np.linspace(-1.0, 1.0, count) if count > 1 else np.zeros(1)
-    scale = 1.0 if count == 1 else 0.7
-    root = covariance_root(scale**2 * cov)
-    return Proposal(
-        np.full(count, 1.0 / count), mean + at[:, None] * axis, np.repeat(root[None], count, axis=0), np.full(count, df)
-    )
+def _seeded(z: Float, weights: Float, count: int, df: float, rng: np.random.Generator) -> Proposal:
+    """Components at points far from each other (k-means++: Arthur & Vassilvitskii 2007), of a part of the spread."""
+    root = covariance_root(_covariance(z, weights))
+    if count == 1:
+        return one_component(weights @ z, root, df)
+    white = la.solve_triangular(root, z.T).T
+    chance, centres = weights, []
+    nearest = np.full(len(z), np.inf)
+    for _ in range(count):
+        centres.append(int(rng.choice(len(z), p=chance / chance.sum())))
+        nearest = np.minimum(nearest, np.square(white - white[centres[-1]]).sum(axis=1))
+        chance = weights * nearest + 1e-12 * weights
+    own = np.argmin([np.square(white - white[c]).sum(axis=1) for c in centres], axis=0)
+    size = np.maximum(np.bincount(own, weights, minlength=count), 1e-3)
+    roots = np.repeat(0.6 * root[None], count, axis=0)
+    return Proposal(size / size.sum(), z[centres].copy(), roots, np.full(count, df))
 
 
 def covariance_root(cov: Float) -> Float:
@@ -171,35 +187,3 @@ def _em(z: Float, weights: Float, start: Proposal, effective: float, held: Float
             roots[g] = covariance_root((S + few * held * now.dfs[g] / (now.dfs[g] + 2.0)) / (size[g] + few))
         now = replace(now, weights=size / size.sum(), means=means, roots=roots)
     return now
-
-
-def pareto_k(log_weights: Float) -> float:
-    """Shape of the generalised Pareto fitted to the upper tail of importance weights: above 0.7 they cannot be used.
-
-    Vehtari, Simpson, Gelman, Yao & Gabry (2024) JMLR 25:72; the fit is Zhang & Stephens (2009) Technometrics 51:316,
-    with the weak prior at ½ that the former use.
-    """
-    finite = log_weights[np.isfinite(log_weights)]
-    count = len(finite)
-    tail = int(min(0.2 * count, 3.0 * np.sqrt(count)))
-    if tail < 5:
-        return np.inf
-    ordered = np.sort(finite)
-    cut = ordered[-tail - 1]
-    above = np.exp(ordered[-tail:] - ordered[-1]) - np.exp(cut - ordered[-1])
-    if above[-1] <= 0.0:
-        return -np.inf
-    return generalised_pareto(np.maximum(above, 1e-300 + 1e-15 * above[-1]))
-
-
-def generalised_pareto(x: Float) -> float:
-    """Shape k of a generalised Pareto from excesses x > 0 in ascending order, as Zhang & Stephens estimate it."""
-    n = len(x)
-    grid = 30 + int(np.sqrt(n))
-    quartile = x[int(n / 4 + 0.5) - 1]
-    b = 1.0 / x[-1] + (1.0 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3.0 * quartile)
-    k = np.log1p(-b[:, None] * x).mean(axis=1)
-    profile = n * (np.log(-b / k) - k - 1.0)
-    weights = np.exp(profile - logsumexp(profile))
-    shape = float(np.log1p(-(weights @ b) * x).mean())
-    return (n * shape + 10.0 * 0.5) / (n + 10.0)

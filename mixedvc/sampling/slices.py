@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..linalg import dense as la
+from .proposal import Proposal, covariance_root
 from .target import Evaluated, Target
 
 Float = NDArray[np.float64]
 _TRIES = 60  # narrowings after which a step stays where it is
 _OUT = 8  # widenings of an axis' bracket
+_DF, _AHEAD, _AXIS_EVERY = 5.0, 3, 3
 
 
 @dataclass
@@ -92,3 +94,29 @@ def axis_step(target: Target, here: Evaluated, direction: Float, rng: np.random.
             return at
         low, high = (shift, high) if shift < 0.0 else (low, shift)
     return here
+
+
+@dataclass(frozen=True)
+class Local:
+    """Steps around the mean of a proposal: along ellipses, and every few times along an axis of its covariance."""
+
+    ellipses: Ellipses
+    axes: Float  # (d, d), rows two sds long
+    every: int
+
+    def step(self, here: Evaluated, number: int, rng: np.random.Generator, work: Work) -> Evaluated:
+        """Step `number`, one after another."""
+        here = self.ellipses.step(here, rng, work)
+        if number % self.every:
+            return here
+        axis = self.axes[int(rng.integers(len(self.axes)))]
+        return axis_step(self.ellipses.target, here, axis, rng, work)
+
+
+def local_steps(target: Target, proposal: Proposal) -> Local:
+    """For a proposal whose first two moments describe the posterior."""
+    mean, cov = proposal.moments()
+    values, vectors = la.small_eigh(cov)
+    axes = 2.0 * (vectors * np.sqrt(np.maximum(values, 1e-12 * values[-1]))).T
+    ellipses = Ellipses(target, mean, covariance_root(cov), _DF, _AHEAD if target.vectorised else 1)
+    return Local(ellipses, axes, _AXIS_EVERY)
