@@ -84,10 +84,11 @@ def p_values(values: Sequence[float], digits: int, smallest: float = EPSILON) ->
     real = [i for i, p in enumerate(values) if not math.isnan(p)]
     tiny = [i for i in real if values[i] < smallest]
     least = 1e-4 if digits > 1 else 1e-3
-    for group in ([i for i in real if values[i] >= least], [i for i in real if smallest <= values[i] < least]):
+    seen = [i for i in real if i not in tiny]
+    for group in ([i for i in seen if values[i] >= least], [i for i in seen if values[i] < least]):
         for i, text in zip(group, format_numbers([values[i] for i in group], digits), strict=True):
             out[i] = text
-    shown = [len(out[i]) for i in real if i not in tiny]
+    shown = [len(out[i]) for i in seen]
     digits, gap = max(1, digits - 2), " "
     if shown:
         if digits > 1 and digits + 6 > max(shown):

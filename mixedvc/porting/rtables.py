@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .rnumbers import DIGITS, LEGEND, WIDTH, common, format_numbers, p_values, rounded, star, zapped
+from .rnumbers import DIGITS, EPSILON, LEGEND, WIDTH, common, format_numbers, p_values, rounded, star, zapped
 
 
 def named_vector(names: Sequence[str], texts: Sequence[str], gap: int = 1) -> str:
@@ -49,7 +49,7 @@ def grid(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[s
     at = 0
     while at < len(columns):
         stop, used = at + 1, label + 1 + widths[at]
-        while stop < len(columns) and used + 1 + widths[stop] <= WIDTH:
+        while stop < len(columns) and used + 1 + widths[stop] < WIDTH:
             used, stop = used + 1 + widths[stop], stop + 1
         lines.append(" " * label + "".join(" " + _set(columns[j], widths[j], right) for j in range(at, stop)))
         for i, row in enumerate(rows):
@@ -74,6 +74,7 @@ def coefficient_table(
     p_last: bool = False,
     na: str = "NA",
     stars: bool = True,
+    smallest: float = EPSILON,
 ) -> str:
     """``printCoefmat``: estimates share their decimals, test statistics another, p-values get stars.
 
@@ -89,6 +90,8 @@ def coefficient_table(
         What stands for a missing value.
     stars : bool
         Stars and their legend where a p-value is below 0.1.
+    smallest : float
+        p-values below it are shown as smaller than it.
     """
     last = len(columns) - 1 if p_last else len(columns)
     numbers = [zapped(v, digits) if j in zap else list(v) for j, v in enumerate(values)]
@@ -106,7 +109,7 @@ def coefficient_table(
         p = numbers[-1]
         known = [i for i, x in enumerate(p) if not math.isnan(x)]
         cells[-1] = [na] * len(p)
-        for i, text in zip(known, p_values([p[i] for i in known], test_digits), strict=True):
+        for i, text in zip(known, p_values([p[i] for i in known], test_digits, smallest), strict=True):
             cells[-1][i] = text
         marked = stars and any(p[i] < 0.1 for i in known)
         if marked:
