@@ -16,6 +16,7 @@ from ..inference.traits import effects_of, parameter_shares, share_forms
 from ..linalg.memory import require
 from ..sampling.effects import draws_of_effects
 from ..structures.base import entries_of
+from .posterior_notes import acceptance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,8 +180,9 @@ def arviz_data(fit: PosteriorResults, effects: bool | None, log_likelihood: bool
         from .posterior_criteria import pointwise_log_likelihood
 
         found = pointwise_log_likelihood(fit)
-        groups["log_likelihood"] = {f"y of a {found.unit}": found.values}
-        book.dims[f"y of a {found.unit}"] = [found.unit]
+        name = "y" if found.unit == "row" else f"y of a {found.unit}"
+        groups["log_likelihood"] = {name: found.values}
+        book.dims[name] = [found.unit]
         book.coords[found.unit] = [str(label) for label in found.labels]
     groups["observed_data"] = {"y": np.asarray(fit.spec.y)}
     book.dims["y"] = ["row"]
@@ -270,8 +272,8 @@ def _effects(fit: PosteriorResults, book: _Book, i: int, u: Float) -> None:
 def _sample_stats(fit: PosteriorResults) -> dict[str, Any]:
     d = fit.draws
     out: dict[str, Any] = {"lp": d.lp, "loglik": d.loglik}
-    if "accepted" in d.facts:
-        rate = np.asarray(d.facts["accepted"]) / np.maximum(np.asarray(d.facts["iterations"]), 1)
+    rate = acceptance(d)
+    if rate is not None:
         out["acceptance_rate"] = np.repeat(rate[:, None], d.count, axis=1)
     return out
 

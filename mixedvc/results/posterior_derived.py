@@ -141,7 +141,7 @@ class Probability(float):
 
     def __repr__(self) -> str:
         tail = "" if np.isnan(self.mcse) else f" (Monte-Carlo error {self.mcse:.1g})"
-        return f"{float(self):.4g}{tail}"
+        return f"posterior probability {float(self):.4g}{tail}"
 
     __str__ = __repr__
 

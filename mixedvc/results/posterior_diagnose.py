@@ -15,7 +15,7 @@ from ..inference.parameters import par_slices, parameters
 from . import posterior_numbers as pn
 from .diagnose import STATES, Diagnosis, Finding
 from .posterior_diagnose_numbers import autocorrelations, geweke, heidel
-from .posterior_notes import AGREE, ENOUGH, _more, _some
+from .posterior_notes import AGREE, ENOUGH, _more, _some, acceptance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ Float = NDArray[np.float64]
 SURE = 0.01  # of all tests of a kind together: the chance that one of them complains of good chains
 APART = 0.3  # posterior standard deviations
 SLOW = 0.9  # autocorrelation of successive draws
-STUCK = 0.02  # of a chain's draws in one place
+STUCK = 0.05  # of a chain's draws in one place
 REJECTED = 0.15  # of proposals accepted
 PRIOR_DRAWS = 2000
 ALIKE = 0.1  # largest difference of the distribution functions of posterior and prior
@@ -194,23 +194,27 @@ def _moves(fit: PosteriorResults, table: pd.DataFrame) -> Iterator[Finding]:
     if len(slow):
         worst = table["lag1"].idxmax()
         said = f"successive draws of {_some(slow)} are correlated, {table['lag1'].max():.2f} ({worst})"
-        remedy = "more draws; scheme='collapsed', or a parameter-expanded prior with scheme='conjugate'"
+        remedy = f"{_longer(fit)}; scheme='collapsed', or a parameter-expanded prior with scheme='conjugate'"
         yield Finding("autocorrelation", "warning", said, float(table["lag1"].max()), remedy)
     else:
         said = f"at most {table['lag1'].max():.2f} between successive draws"
         yield Finding("autocorrelation", "fine", said, float(table["lag1"].max()))
-    if "accepted" in d.facts:
-        rate = np.asarray(d.facts["accepted"]) / np.maximum(np.asarray(d.facts["iterations"]), 1)
+    rate = acceptance(d)
+    if rate is not None:
         low = float(rate.min())
         if low < REJECTED:
             said = f"{100 * low:.0f}% of the proposals of chain {int(rate.argmin()) + 1} were accepted"
-            yield Finding("acceptance", "warning", said, low, "scheme='conjugate', or a more informative prior")
+            yield Finding("acceptance", "warning", said, low, f"proposal='slice', or {_longer(fit)}")
         else:
             yield Finding("acceptance", "fine", f"at least {100 * low:.0f}% of each chain's proposals", low)
     longest = max(_longest_stay(chain) for chain in d.lp)
-    if not np.asarray(fit.estimate.fixed).all() and longest > max(10, STUCK * d.count):
-        said = f"a chain stayed {longest} draws in one place"
-        yield Finding("stuck", "warning", said, longest, "scheme='conjugate', or a more informative prior")
+    if not np.asarray(fit.estimate.fixed).all() and longest > max(20, STUCK * d.count):
+        said = f"a chain stayed {longest} of {d.count} draws in one place"
+        yield Finding("stuck", "warning", said, longest, f"{_longer(fit)}, or proposal='slice'")
+
+
+def _longer(fit: PosteriorResults) -> str:
+    return f"more draws, fit.extend({_more(fit.draws.count, 2)})"
 
 
 def _longest_stay(lp: Float) -> int:

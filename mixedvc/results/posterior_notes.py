@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..inference.parameters import parameters
 from . import posterior_numbers as pn
@@ -125,12 +126,19 @@ def _priors(fit: PosteriorResults) -> list[str]:
 
 def _sampler(fit: PosteriorResults) -> list[str]:
     """How often proposals were accepted, where that can fail."""
-    d = fit.draws
-    if "accepted" not in d.facts or "iterations" not in d.facts:
+    rate = acceptance(fit.draws)
+    if rate is None or not rate.mean() < 1.0:
         return []
-    total = float(np.sum(d.facts["iterations"]))
-    rate = float(np.sum(d.facts["accepted"])) / total if total else 1.0
-    return [f"{100 * rate:.0f}% of the proposals were accepted."] if rate < 1.0 else []
+    return [f"{100 * rate.mean():.0f}% of the proposals were accepted."]
+
+
+def acceptance(draws: Any) -> NDArray[np.float64] | None:
+    """(C,) the part of each chain's proposals that was accepted; None where a scheme cannot reject."""
+    facts, mode = draws.facts, getattr(draws.plan, "mode", "independence")
+    if mode != "independence" or "accepted" not in facts or "iterations" not in facts:
+        return None
+    tried = np.asarray(facts["iterations"], dtype=np.float64)
+    return np.asarray(facts["accepted"], dtype=np.float64) / np.maximum(tried, 1.0) if (tried > 0).all() else None
 
 
 def _edges(fit: PosteriorResults, level: float, interval: str) -> list[str]:

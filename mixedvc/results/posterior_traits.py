@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError
+from ..errors import NotProvided, OptionError
 from ..inference.intervals import check_level
 from ..inference.traits import (
-    PHENOTYPIC,
     RESIDUAL,
     TraitMatrix,
     component,
@@ -22,6 +21,7 @@ from ..inference.traits import (
 from . import posterior_numbers as pn
 from .posterior_derived import PosteriorQuantity
 from .posterior_refused import refused
+from .trait_prediction import TraitPrediction
 from .traits_covariances import chosen, square
 
 if TYPE_CHECKING:
@@ -243,6 +243,12 @@ class PosteriorTraits:
             1.0 if name in names else None,
         )
 
+    def augment(self: Any, *, influence: bool = False) -> pd.DataFrame:
+        """The data with fitted values and residuals of every trait, made of posterior means."""
+        if influence:
+            raise NotProvided("a posterior has no leverages: loo() has the influence of single records (Pareto k)")
+        return TraitPrediction.augment(self)
+
     def eigen(
         self: Any,
         which: str | None = None,
@@ -278,6 +284,3 @@ class PosteriorTraits:
         return decompose(self, matrix, check_level(level), correlation, pn.check_interval(interval))
 
     test_correlation = refused(INSTEAD)
-
-
-__all__ = ["PHENOTYPIC", "PosteriorTraits"]
