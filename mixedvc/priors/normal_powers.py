@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, hyp2f1, roots_jacobi
 
 Float = NDArray[np.float64]
-NODES = 40
+NODES = ((0.3, 32), (0.05, 64), (0.0, 160))  # on each angle, where |R| is above
 
 
 def log_mean_powers(Q: Float, nu: float) -> Float:
@@ -33,8 +33,8 @@ def _pair(R: Float, nu: float) -> Float:
     return np.asarray(moments - nu * np.log1p(-r2) + np.log(hyp2f1(-0.5 * nu, -0.5 * nu, 0.5, r2)))
 
 
-@lru_cache(maxsize=16)
-def _sphere(nu: float, nodes: int = NODES) -> tuple[Float, Float]:
+@lru_cache(maxsize=24)
+def _sphere(nu: float, nodes: int) -> tuple[Float, Float]:
     """Directions u (N, 3) of the positive octant and log weights of ∫ Π u_i^ν du over it."""
     first, log_first = _angles(nu, nu, nodes)
     second, log_second = _angles(2.0 * nu + 1.0, nu, nodes)
@@ -52,17 +52,31 @@ def _angles(sines: float, cosines: float, nodes: int) -> tuple[Float, Float]:
 
 
 def _triple(R: Float, nu: float) -> Float:
-    u, log_w = _sphere(nu)
+    """Rows of nearly dependent variables get more nodes; the number is each row's own."""
+    logdet = _logdet3(R)
+    out = np.full(len(R), -np.inf)
+    above = np.inf
+    for det, nodes in NODES:
+        rows = np.flatnonzero((np.exp(logdet) > det) & (np.exp(logdet) <= above))
+        above = det
+        for at in np.array_split(rows, 1 + len(rows) * nodes**2 // 4_000_000):
+            if len(at):
+                out[at] = _over_sphere(R[at], nu, nodes)
+    # 2 · Γ(c) 2^{c − 1} Σ over sign patterns, over the normal's constant (2π)^{3/2} |R|^{−½}
     c = 1.5 * (nu + 1.0)
+    return np.asarray(out + c * np.log(2.0) + gammaln(c) - 1.5 * np.log(2 * np.pi) + 0.5 * logdet)
+
+
+def _over_sphere(R: Float, nu: float, nodes: int) -> Float:
+    """(K,) log ∫ Π|u_i|^ν (uᵀRu)^{−c} du over half the sphere."""
+    u, log_w = _sphere(nu, nodes)
     weights = np.exp(log_w)
     products = 2.0 * np.stack([u[:, 0] * u[:, 1], u[:, 0] * u[:, 2], u[:, 1] * u[:, 2]])
     total = np.zeros(len(R))
     for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)):  # the other four are these with x → −x
         r = np.stack([signs[0] * R[:, 0, 1], signs[1] * R[:, 0, 2], signs[2] * R[:, 1, 2]], axis=1)
-        total += np.power(1.0 + r @ products, -c) @ weights
-    # 2 · Γ(c) 2^{c − 1} Σ over sign patterns, over the normal's constant (2π)^{3/2} |R|^{−½}
-    logdet = _logdet3(R)
-    return np.asarray(np.log(total) + c * np.log(2.0) + gammaln(c) - 1.5 * np.log(2 * np.pi) + 0.5 * logdet)
+        total += np.power(1.0 + r @ products, -1.5 * (nu + 1.0)) @ weights
+    return np.asarray(np.log(total))
 
 
 def _logdet3(R: Float) -> Float:
