@@ -20,7 +20,8 @@ from ..likelihood.base import Evaluation, Likelihood
 from ..likelihood.marginals import marginals
 from ..linalg import dense as la
 from ..sampling.base import Draws
-from ..sampling.proposal import covariance_root, fitted, one_component
+from ..sampling.proposal import Proposal, covariance_root, fitted, one_component
+from ..sampling.proposal_weights import pareto_k
 from ..sampling.target import Target
 from .posterior import spaced
 from .posterior_draws import EffectDraws, residual_draws
@@ -28,6 +29,7 @@ from .posterior_draws import EffectDraws, residual_draws
 Float = NDArray[np.float64]
 Positions = NDArray[np.intp]
 LOG2PI = float(np.log(2.0 * np.pi))
+_WIDE = 0.1
 _COLUMNS = 256  # of V⁻¹ solved for at a time
 
 
@@ -179,8 +181,6 @@ class Evidence:
 
 def log_evidence(target: Target, draws: Draws, evaluations: int, rng: np.random.Generator) -> Evidence:
     """Importance sampling from a mixture of t distributions fitted to the draws (in unconstrained coordinates)."""
-    from ..sampling.proposal_weights import pareto_k
-
     priors = target.priors
     if priors.shares is not None:
         raise NotProvided("log_evidence(): VarianceShare has no density over the variances; compare by loo() or waic()")
@@ -196,7 +196,8 @@ def log_evidence(target: Target, draws: Draws, evaluations: int, rng: np.random.
     z = target.z(draws.par[spaced(draws, 4000)])
     z = z[np.isfinite(z).all(axis=1)]
     shape = one_component(z.mean(axis=0), covariance_root(np.atleast_2d(np.cov(z.T))), 6.0)
-    proposal = fitted(z, np.full(len(z), 1.0 / len(z)), shape, 3, rng).broadened()
+    proposal = fitted(z, np.full(len(z), 1.0 / len(z)), shape, 3, rng)
+    proposal = _far_reaching(proposal)
     log_w = []
     for at in range(0, evaluations, 1000):
         points = proposal.draw(rng, min(1000, evaluations - at))
@@ -207,3 +208,14 @@ def log_evidence(target: Target, draws: Draws, evaluations: int, rng: np.random.
     mean = float(ratio.mean())
     se = float(ratio.std(ddof=1) / np.sqrt(len(ratio)) / mean)
     return Evidence(top + float(np.log(mean)), se, float(pareto_k(w)), len(w), flat)
+
+
+def _far_reaching(proposal: Proposal) -> Proposal:
+    """With a tenth of its points from a wide component of heavy tails, so that no region is out of reach."""
+    mean, cov = proposal.moments()
+    return Proposal(
+        np.append((1.0 - _WIDE) * proposal.weights, _WIDE),
+        np.vstack([proposal.means, mean]),
+        np.concatenate([proposal.roots, 2.5 * covariance_root(cov)[None]]),
+        np.append(proposal.dfs, 3.0),
+    )
