@@ -21,9 +21,31 @@ from .target import Target
 
 Float = NDArray[np.float64]
 LEAST_EFFICIENCY = 0.08  # of independence chains, below which slice sampling does as well
-_PLENTY = 0.6
-_BATCHES, _CHECKS, _WALKERS = 5, 4, 6
+_PLENTY = 0.58
+_BATCHES, _CHECKS, _WALKERS, _POINTS = 5, 4, 6, 1200
+_POWER = 0.5  # of the density that the tails of a proposal are for
 PILOT_SECONDS, BLOCK_SECONDS = 20.0, 2.0
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points (K, d) that stand for the posterior, with weights (K,) that sum to one, and lp (K,)."""
+
+    z: Float
+    weights: Float
+    lp: Float
+
+    def tempered(self, power: float) -> Float:
+        """(K,) weights that make the points stand for the posterior density to a power below one."""
+        with np.errstate(divide="ignore"):
+            return truncated(np.log(self.weights) + (power - 1.0) * self.lp)
+
+    def beside(self, z: Float, lp: Float) -> Cloud:
+        """With the points of Markov chains, both weighed by the number of draws that they are worth."""
+        worth = 1.0 / float(np.square(self.weights).sum()), 0.5 * len(z)
+        share = worth[0] / (worth[0] + worth[1])
+        weights = np.append(share * self.weights, np.full(len(z), (1.0 - share) / len(z)))
+        return Cloud(np.vstack([self.z, z]), weights, np.append(self.lp, lp))
 
 
 @dataclass
@@ -48,15 +70,14 @@ class Pilot:
     def count(self) -> int:
         return sum(len(z) for z in self.z)
 
-    def weighted(self) -> tuple[Float, Float]:
-        """All points with weights that sum to one, the few largest cut down where they would rule alone."""
+    def cloud(self) -> Cloud:
+        """All points, weighted by the mixture of all proposals, the few largest weights cut down."""
         z, lp = np.vstack(self.z), np.concatenate(self.lp)
         sizes = np.log([len(part) for part in self.z])
         parts = np.stack([size + q.logpdf(z) for size, q in zip(sizes, self.proposals, strict=True)])
         log = lp - logsumexp(parts, axis=0)
         usable = np.isfinite(log)
-        z, log = z[usable], log[usable]
-        return z, truncated(log)
+        return Cloud(z[usable], truncated(log[usable]), lp[usable])
 
 
 @dataclass(frozen=True)
@@ -76,23 +97,27 @@ def explore(
     count = mode.Counter()
     z, lp, _ = mode.climb(target, target.z(target.inside(start)[None, :])[0], count)
     centre, axes = mode.spread(target, z, lp, count)
-    proposal = one_component(centre, covariance_root(1.2 * axes @ axes.T), 5.0).broadened()
+    scale = axes @ axes.T
+    proposal = _single(centre, 1.2 * scale).with_tails(_single(centre, 3.0 * scale))
     size = _effort(target)
-    pilot, work, best, most = Pilot(target), Work(), -np.inf, proposal
+    pilot, work = Pilot(target), Work()
     log = pilot.add(proposal, size, rng)
     for batch in range(_BATCHES):
-        if batch and _enough(log):
+        if batch and expected_efficiency(log) > _PLENTY and pareto_k(log) < 0.5:
             break
-        proposal = _learnt(*pilot.weighted(), proposal, rng)
+        proposal = _learnt(pilot.cloud(), proposal, rng)
         log = pilot.add(proposal, size, rng)
+    kept, best, judged = proposal, -np.inf, log
     for _ in range(_CHECKS):
         walked = _walk(pilot, proposal, size, rng, work)
-        efficiency = min(expected_efficiency(log), expected_efficiency(log, walked[1]))
+        there = expected_efficiency(log, walked[1] - proposal.logpdf(walked[0]))
+        efficiency = min(expected_efficiency(log), there)
+        learnt = _learnt(pilot.cloud().beside(*walked), proposal, rng)
         if efficiency > best:
-            best, most, judged = efficiency, proposal, log
+            best, kept, judged = efficiency, learnt, log
         if efficiency > _PLENTY:
             break
-        proposal = _learnt(*_both(pilot.weighted(), walked[0]), proposal, rng)
+        proposal = learnt
         log = pilot.add(proposal, size, rng)
         if progress is not None:
             progress.step(0)
@@ -104,11 +129,11 @@ def explore(
         "expected_acceptance": expected_acceptance(judged),
         "expected_efficiency": best,
     }
-    return Found(most, chain, 1 if chain == "slice" else 40 if best > 0.4 else 10, facts)
+    return Found(kept, chain, 1 if chain == "slice" else 40 if best > 0.4 else 10, facts)
 
 
-def _enough(log_weights: Float) -> bool:
-    return expected_efficiency(log_weights) > _PLENTY and pareto_k(log_weights) < 0.5
+def _single(centre: Float, scale: Float) -> Proposal:
+    return one_component(centre, covariance_root(scale), 5.0)
 
 
 def _effort(target: Target) -> int:
@@ -117,38 +142,30 @@ def _effort(target: Target) -> int:
     return int(np.clip(PILOT_SECONDS / target.seconds / 8.0, 50 + 10 * d, 300 + 60 * d))
 
 
-def _learnt(z: Float, weights: Float, before: Proposal, rng: np.random.Generator) -> Proposal:
-    d = z.shape[1]
-    if len(z) < d + 2:
+def _learnt(cloud: Cloud, before: Proposal, rng: np.random.Generator) -> Proposal:
+    """Fitted to the cloud, with tails fitted to a power of the density: wider, and wider where the tails are long."""
+    d = cloud.z.shape[1]
+    if len(cloud.z) < d + 2:
         return before
     most = 6 if d <= 6 else 3 if d <= 12 else 1
-    return fitted(*resampled(z, weights, 2000, rng), before, most, rng).broadened()
+    body = fitted(*resampled(cloud.z, cloud.weights, _POINTS, rng), before, most, rng)
+    wide = fitted(*resampled(cloud.z, cloud.tempered(_POWER), _POINTS, rng), before, 1, rng)
+    return body.with_tails(wide)
 
 
 def _walk(pilot: Pilot, proposal: Proposal, size: int, rng: np.random.Generator, work: Work) -> tuple[Float, Float]:
-    """Points of short slice chains from dispersed pilot points, and their log weights.
+    """Points of short slice chains from dispersed pilot points, and their lp.
 
     They go where the proposal does not, which its own points cannot tell.
     """
-    target = pilot.target
-    local = local_steps(target, proposal)
-    z, weights = pilot.weighted()
-    begin = rng.choice(len(z), size=_WALKERS, p=np.sqrt(weights) / np.sqrt(weights).sum())
-    points, log = [], []
-    for i in begin:
-        here = target.at(z[[i]])
+    target, cloud = pilot.target, pilot.cloud()
+    local, chance = local_steps(target, proposal), np.sqrt(cloud.weights)
+    points, lp = [], []
+    for i in rng.choice(len(cloud.z), size=_WALKERS, p=chance / chance.sum()):
+        here = target.at(cloud.z[[i]])
         for step in range(max(size // (4 * _WALKERS), 4)):
             here = local.step(here, step, rng, work)
             if step:
                 points.append(here.z[0])
-                log.append(here.lp[0])
-    walked = np.array(points)
-    return walked, np.array(log) - proposal.logpdf(walked)
-
-
-def _both(weighted: tuple[Float, Float], walked: Float) -> tuple[Float, Float]:
-    """Weighted points and those of the walk together, each set by the number of draws that it is worth."""
-    z, weights = weighted
-    worth = 1.0 / float(np.square(weights).sum()), 0.5 * len(walked)
-    share = worth[0] / (worth[0] + worth[1])
-    return np.vstack([z, walked]), np.append(share * weights, np.full(len(walked), (1.0 - share) / len(walked)))
+                lp.append(float(here.lp[0]))
+    return np.array(points), np.array(lp)

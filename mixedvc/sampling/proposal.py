@@ -6,17 +6,19 @@ integrated out in the E step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
 from ..linalg import dense as la
+from ..linalg.stacks import stacked_triangular_inverse
 
 Float = NDArray[np.float64]
 _STEPS = 25  # of EM
-_BROAD, _BROAD_DF, _BROAD_WEIGHT = 2.0, 3.0, 0.05
+_TAILS, _FAR, _FAR_SCALE, _FAR_DF = 0.15, 0.03, 2.5, 3.0
 
 
 @dataclass(frozen=True)
@@ -50,29 +52,33 @@ class Proposal:
 
     def logpdf(self, z: Float) -> Float:
         """(K,) log density, its constant included."""
-        parts = self._parts(z)[0]
+        parts = self.parts(z)[0]
         return parts[:, 0] if parts.shape[1] == 1 else np.asarray(logsumexp(parts, axis=1))
 
-    def _parts(self, z: Float) -> tuple[Float, Float]:
-        """(K, G) log weight_g t_g(z), and squared Mahalanobis distances."""
-        d, distance = self.d, np.empty((len(z), len(self.weights)))
-        for g, (mean, root) in enumerate(zip(self.means, self.roots, strict=True)):
-            distance[:, g] = np.square(la.solve_triangular(root, (z - mean).T)).sum(axis=0)
+    @cached_property
+    def _whitening(self) -> tuple[Float, Float]:
+        """Inverse roots (G, d, d), and log weight_g plus the constant of t_g (G,)."""
+        d = self.d
         logdet = np.log(np.abs(np.einsum("gii->gi", self.roots))).sum(axis=1)
         constant = gammaln(0.5 * (self.dfs + d)) - gammaln(0.5 * self.dfs) - 0.5 * d * np.log(self.dfs * np.pi) - logdet
         with np.errstate(divide="ignore"):
-            weight = np.log(self.weights)
-        return weight + constant - 0.5 * (self.dfs + d) * np.log1p(distance / self.dfs), distance
+            return stacked_triangular_inverse(self.roots), np.log(self.weights) + constant
 
-    def broadened(self) -> Proposal:
-        """With a wide component beside it, so that no region of the posterior is out of its reach."""
+    def parts(self, z: Float) -> tuple[Float, Float]:
+        """(K, G) log weight_g t_g(z), and squared Mahalanobis distances."""
+        inverse, constant = self._whitening
+        white = (z[None] - self.means[:, None]) @ inverse.transpose(0, 2, 1)
+        distance = np.square(white).sum(axis=2).T
+        return constant - 0.5 * (self.dfs + self.d) * np.log1p(distance / self.dfs), distance
+
+    def with_tails(self, tails: Proposal) -> Proposal:
+        """With a share of its points from `tails`, and a few from far around, so that nothing is out of its reach."""
         mean, cov = self.moments()
-        wide = _BROAD * covariance_root(cov)
         return Proposal(
-            np.append((1.0 - _BROAD_WEIGHT) * self.weights, _BROAD_WEIGHT),
-            np.vstack([self.means, mean]),
-            np.concatenate([self.roots, wide[None]]),
-            np.append(self.dfs, _BROAD_DF),
+            np.concatenate([(1.0 - _TAILS - _FAR) * self.weights, _TAILS * tails.weights, [_FAR]]),
+            np.vstack([self.means, tails.means, mean]),
+            np.concatenate([self.roots, tails.roots, _FAR_SCALE * covariance_root(cov)[None]]),
+            np.concatenate([self.dfs, tails.dfs, [_FAR_DF]]),
         )
 
     def moments(self) -> tuple[Float, Float]:
@@ -104,17 +110,19 @@ def fitted(z: Float, weights: Float, prior: Proposal, most: int, rng: np.random.
     """
     d, effective = z.shape[1], 1.0 / float(np.square(weights).sum())
     held = prior.moments()[1]
-    best, highest = prior, -np.inf
+    best, highest, df = prior, -np.inf, 0.0
     for count in range(1, most + 1):
         own = count * (1 + d + d * (d + 1) // 2)
-        if count > 1 and effective < 2.0 * own:
+        if count > 1 and effective < 4.0 * own:
             break
-        for df in (4.0, 12.0) if best is prior else (float(best.dfs[0]),):
-            for _ in range(1 if count == 1 else 2):
-                found = _em(z, weights, _seeded(z, weights, count, df, rng), effective, held)
-                value = effective * float(weights @ found.logpdf(z)) - 0.5 * own * np.log(max(effective, 2.0))
-                if value > highest:
-                    best, highest = found, value
+        better = False
+        for df in (4.0, 12.0) if count == 1 else (float(best.dfs[0]),):
+            found = _em(z, weights, _seeded(z, weights, count, df, rng), effective, held)
+            value = effective * float(weights @ found.logpdf(z)) - own  # Akaike: prediction is what counts
+            if value > highest:
+                best, highest, better = found, value, True
+        if not better:
+            break
     return best
 
 
@@ -168,10 +176,10 @@ def _em(z: Float, weights: Float, start: Proposal, effective: float, held: Float
     now, d, before = start, z.shape[1], -np.inf
     few = (d + 1.0) / effective
     for _ in range(_STEPS):
-        parts, distance = now._parts(z)
+        parts, distance = now.parts(z)
         total = logsumexp(parts, axis=1)
         value = float(weights @ total)
-        if value - before < 1e-4:
+        if value - before < 1e-3:
             break
         before = value
         share = np.exp(parts - total[:, None]) * weights[:, None]
@@ -180,10 +188,9 @@ def _em(z: Float, weights: Float, start: Proposal, effective: float, held: Float
         if size.min() < 1e-3:
             break
         means = (pull.T @ z) / mass[:, None]
-        roots = np.empty_like(now.roots)
-        for g in range(len(size)):
-            apart = z - means[g]
-            S = (apart * pull[:, g, None]).T @ apart
-            roots[g] = covariance_root((S + few * held * now.dfs[g] / (now.dfs[g] + 2.0)) / (size[g] + few))
-        now = replace(now, weights=size / size.sum(), means=means, roots=roots)
+        apart = z[None] - means[:, None]
+        S = (apart * pull.T[:, :, None]).transpose(0, 2, 1) @ apart
+        S += few * held * (now.dfs / (now.dfs + 2.0))[:, None, None]
+        roots = np.stack([covariance_root(C) for C in S / (size + few)[:, None, None]])
+        now = Proposal(size / size.sum(), means, roots, now.dfs)
     return now

@@ -14,7 +14,7 @@ _LONGEST = 100.0  # stay of a chain that counts: slice steps end longer ones
 def truncated(log_weights: Float) -> Float:
     """Weights summing to one, none above √K times their mean (Ionides 2008)."""
     log = log_weights - logsumexp(log_weights)
-    log = np.minimum(log, 0.5 * np.log(len(log)) - np.log(len(log)))
+    log = np.minimum(log, -0.5 * np.log(len(log)))
     return np.asarray(np.exp(log - logsumexp(log)))
 
 

@@ -79,7 +79,9 @@ class Target:
         """Rough time of one evaluation, from the likelihood's price in flops: the same on every machine."""
         name = self.likelihood.name
         cost = likelihoods.get(name).cost(self.spec) if name in likelihoods.names() else None
-        return (1e7 if cost is None else float(cost.each)) / _RATE
+        if cost is None:
+            return 1e7 / _RATE
+        return float(cost.each if cost.loglik is None else cost.loglik) / _RATE
 
     @property
     def vectorised(self) -> bool:
