@@ -257,8 +257,8 @@ class _Runner:
 
     def _elsewhere(self, workers: int) -> None:
         """Segments in other processes, one of each chain at a time."""
-        crew: Crew[tuple[int, int], Reached]
-        with Crew(ready, self.job.light(), workers) as crew:
+        crew: Crew[tuple[int, int], Reached] = Crew(ready, self.job.light(), workers)
+        with crew:
             idle = set(range(len(self.at)))
             while True:
                 for chain in sorted((c for c in idle if self._left(c)), key=lambda c: self.at[c].blocks):

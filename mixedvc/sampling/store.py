@@ -209,6 +209,7 @@ def read_chains(path: Path) -> Draws:
         surplus=tuple(surplus),
         blocks=tuple(int(a["blocks"]) for a in at),
         facts={name: np.array([a["facts"].get(name, 0.0) for a in at]) for name in names},
+        interrupted=min(kept) < int(said["asked"]),
         folder=str(path),
     )
 
