@@ -76,7 +76,8 @@ class PosteriorCriteria:
     def deviances(self: Any, marginal: bool = False) -> Float:
         """Deviance −2 log p(y | …) of each draw, (C, D): given θ, β and u (MCMCglmm's), or with u integrated out.
 
-        Missing responses and cells do not count.  Given u, of as many draws as `_effects` holds, all as a rule.
+        Missing responses and cells are integrated out (MCMCglmm takes the observed cells of a record given the
+        augmented ones).  Given u, of as many draws as memory has effects for: all as a rule.
         """
         if marginal:
             return np.asarray(marginal_deviances(self._evaluator, self.draws)[0].reshape(self.draws.chains, -1))

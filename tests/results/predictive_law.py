@@ -41,8 +41,8 @@ class Mixture:
 class Law:
     """y = Xβ + s + e with effects u behind s: joint prior covariances at θ.
 
-    `V(θ)` (n, n), `C(θ)` (n, m) = Cov(y, f − x'β) and `D(θ)` (m,) = Var(f − x'β) of the m quantities f = x'β + …, F their
-    rows x (m, p), `offset` (m,), `r` the response minus its offset.  `prior` (mean, covariance) of β, None where flat.
+    `V(θ)` (n, n), `C(θ)` (n, m) = Cov(y, f − x'β) and `D(θ)` (m,) = Var(f − x'β) of the m quantities f = x'β + …, F
+    their rows x (m, p), `offset` (m,), `r` the response minus its offset.  `prior` of β: (mean, covariance), None if flat.
     """
 
     r: np.ndarray

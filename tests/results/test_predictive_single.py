@@ -107,7 +107,7 @@ def ess(fit):
 
 
 def check_means(got, mixture, some, fit, X=None):
-    """Means against their Monte-Carlo error: u is exact given θ, averaged over draws of θ; β is the mean of its draws."""
+    """Means against their error: u is exact given θ, averaged over draws of θ; β is the mean of its draws."""
     share = min(1.0, FOR_MEANS / (fit.draws.chains * fit.draws.count))
     error = np.sqrt(mixture.var_of_means[some] / (ess(fit) * share))
     if X is not None:
@@ -139,7 +139,7 @@ def test_means_of_effects_are_the_exact_ones_relatives_without_records_included(
 
 
 def test_variances_of_effects_count_the_uncertainty_of_the_variance_components(fit, truth):
-    mixture, grid, _ = truth
+    mixture = truth[0]
     got = fit.pev["id"]["Intercept"].to_numpy()
     assert_allclose(got, mixture.var[:Q], rtol=0.08)
     assert_allclose(fit.random_effects_cov["id"].to_numpy()[:, 0], got, **IDENTITY)
