@@ -10,8 +10,9 @@ from .cli_shared import DONE, NOT_CONVERGED, write_file
 from .errors import OptionError
 
 ABOUT = """\
-Print the Python for R calls of lme4, lmerTest, lme4qtl, pedigreemm and nlme (lmer, relmatLmer, pedigreemm, lme, gls,
-anova, confint, ranef, predict, …). R is only read: nothing in it is executed, and R is not needed.
+Print the Python for R calls of lme4, lmerTest, lme4qtl, pedigreemm, nlme, sommer and MCMCglmm (lmer, relmatLmer,
+pedigreemm, lme, gls, mmer, MCMCglmm, anova, confint, ranef, predict, …). R is only read: nothing in it is executed, and
+R is not needed.
 
 CODE is a call in quotation marks, the path of a script (ending in .R), or - for standard input.
 """

@@ -186,13 +186,19 @@ def _refused(name: str, grouping: bool = False) -> str:
     return f"{name}() is no variance function: us(), idh() and idv() are available"
 
 
+def check_function(node: Node, what: str) -> None:
+    """Refuse a call that has no counterpart in a formula."""
+    name = node.function
+    if name in NO_EFFECT or name in NO_VARIANCE or name.startswith("ante"):
+        raise OptionError(f"{what}=: {_refused(name)}")
+
+
 def substituted(node: Node, what: str, indicators: Indicators) -> Node:
     """The expression with a column in the place of every ``at.level()``; refuses what has no counterpart."""
     name = node.function
     if name in ("at.level", "at.set"):
         return _indicator(node, what, indicators)
-    if name in NO_EFFECT or name in NO_VARIANCE:
-        raise OptionError(f"{what}=: {NO_EFFECT.get(name) or f'{name}(): {NO_VARIANCE[name]}'}")
+    check_function(node, what)
     spine: list[Node] = []
     while node.kind == "infix":
         spine.append(node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from . import rmcmc
 from .formulas import updated
 from .rdeparse import deparse1
 from .rexpr import Node
@@ -13,12 +14,11 @@ from .rtopy import DATASETS, Scope, Untranslatable, deparse_short, python, text
 LMERS = ("lmer", "relmatLmer", "pedigreemm")
 DF = {"Kenward-Roger": "kenward-roger", "Satterthwaite": "satterthwaite"}
 LATER = {
-    "MCMCglmm": "MCMCglmm(): Gibbs sampling (method='gibbs') is not available yet",
     "glmer": "glmer(): generalised linear mixed models are not available; mixedvc fits Gaussian responses",
     "glmmTMB": "glmmTMB(): generalised and zero-inflated models are not available",
     "nlmer": "nlmer(): non-linear mixed models are not available",
     "nlme": "nlme(): non-linear mixed models are not available",
-    "brm": "brm(): posterior sampling is not available yet",
+    "brm": "brm(): its priors are not read; mv.fit(…, method='gibbs', priors={…}) samples Gaussian models",
     "aov": "aov() is not translated: strata Error(g) are the random term (1 | g) of lmer()",
     "lmList": "lmList(): one regression a group is not available",
     "step": "step(): automatic selection is not available; anova() and ranova() test terms",
@@ -35,6 +35,9 @@ DROPPED = ("library", "require", "requireNamespace")
 def call(node: Node, scope: Scope) -> str | None:
     """Python for a call of a known function; None for others."""
     name = node.function
+    sampled = rmcmc.call(node, scope)
+    if sampled is not None:
+        return sampled
     if name in MODELS:
         return fit_call(node, scope).code()
     if name in LATER:

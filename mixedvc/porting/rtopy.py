@@ -64,6 +64,8 @@ class Scope:
     ----------
     call : callable
         Translates a function call by name, or returns None.
+    part, picked : callable, optional
+        Translate ``m$part`` and ``x[, 2]`` where they know what m and x are, or return None.
     columns : str or None
         The table whose columns bare names are (inside ``subset=`` and the like).
     imports : set of str
@@ -76,15 +78,20 @@ class Scope:
         Names assigned so far.
     models : dict of str to Node
         The model calls among them.
+    chains : set of str
+        Names of models fitted by MCMCglmm, and of what is computed from their draws.
     """
 
     call: Callable[[Node, Scope], str | None]
+    part: Callable[[Node, Scope], str | None] | None = None
+    picked: Callable[[Node, str, Scope], str | None] | None = None
     columns: str | None = None
     imports: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
     models: dict[str, Node] = field(default_factory=dict)
+    chains: set[str] = field(default_factory=set)
 
 
 def identifier(name: str) -> str:
@@ -176,6 +183,10 @@ def _infix(node: Node, scope: Scope) -> tuple[str, int]:
     operator, (left, right) = node.text, node.parts
     if operator == "~":
         return text(deparse1(node)), ATOM
+    if operator == "$" and scope.part is not None:
+        found = scope.part(node, scope)
+        if found is not None:
+            return found, ATOM
     if operator in ("$", "@"):
         if right.kind not in ("name", "string"):
             raise Untranslatable(f"{deparse_short(node)}: a name is expected after {operator}", right)
@@ -193,7 +204,16 @@ def _infix(node: Node, scope: Scope) -> tuple[str, int]:
     first, second = (tight + 1, tight) if symbol == "**" else (tight, tight + 1)
     if tight == 4:
         first = 5
-    return f"{_tight(left, scope, first)} {symbol} {_tight(right, scope, second)}", tight
+    return f"{_operand(left, scope, first)} {symbol} {_operand(right, scope, second)}", tight
+
+
+def _operand(node: Node, scope: Scope, least: int) -> str:
+    """A vector c(…) is an array where it is computed with."""
+    code = _tight(node, scope, least)
+    if node.function != "c":
+        return code
+    scope.imports.add("np")
+    return f"np.array({code})"
 
 
 def _range(left: Node, right: Node, scope: Scope) -> str:
@@ -212,6 +232,9 @@ def _piped(left: Node, right: Node) -> Node:
 def _index(node: Node, scope: Scope) -> str:
     owner = _tight(node.parts[0], scope, ATOM)
     values = [value for _, value in node.arguments]
+    found = scope.picked(node, owner, scope) if scope.picked is not None and node.text == "[" else None
+    if found is not None:
+        return found
     if node.text == "[[" and len(values) == 1:
         value = values[0]
         if value.kind == "number":
@@ -304,6 +327,41 @@ def _only(node: Node, scope: Scope) -> str:
     return _tight(node.arguments[0][1], scope, ATOM)
 
 
+def _diag(node: Node, scope: Scope) -> str:
+    scope.imports.add("np")
+    if len(node.arguments) != 1:
+        raise Untranslatable("diag() with other arguments than a size or the entries: write np.diag(…)", node)
+    value = node.arguments[0][1]
+    inside = python(value, scope)
+    return (
+        f"np.diag({inside})"
+        if value.function == "c"
+        else f"np.eye({inside})"
+        if value.kind == "number"
+        else (f"np.diag({inside})")
+    )
+
+
+def _matrix(node: Node, scope: Scope) -> str:
+    scope.imports.add("np")
+    given = dict(zip(("data", "nrow", "ncol", "byrow"), (v for n, v in node.arguments if n is None), strict=False))
+    given |= {n: v for n, v in node.arguments if n is not None}
+    unknown = [n for n in given if n not in ("data", "nrow", "ncol", "byrow")]
+    if unknown or "data" not in given or not ({"nrow", "ncol"} & set(given)) or given["data"].function != "c":
+        raise Untranslatable("matrix() other than matrix(c(…), nrow, ncol): write np.array([[…], […]])", node)
+    sizes = [python(given[n], scope) if n in given else "-1" for n in ("nrow", "ncol")]
+    order = "C" if "byrow" in given and given["byrow"].text in ("TRUE", "T") else "F"
+    return f'np.reshape({python(given["data"], scope)}, ({", ".join(sizes)}), order="{order}")'
+
+
+def _rep(node: Node, scope: Scope) -> str:
+    if len(node.arguments) != 2 or node.arguments[1][0] not in (None, "times"):
+        raise Untranslatable("rep() with other arguments than a value and how often: write it in Python", node)
+    value = node.arguments[0][1]
+    code = python(value, scope)
+    return f"{code if value.function == 'c' else f'[{code}]'} * {_tight(node.arguments[1][1], scope, ATOM)}"
+
+
 SIMPLE: dict[str, Callable[[Node, Scope], str]] = {
     "c": _vector,
     "list": _dictionary,
@@ -315,6 +373,9 @@ SIMPLE: dict[str, Callable[[Node, Scope], str]] = {
     "as.integer": _as_kind("int"),
     "as.character": _as_kind("str"),
     "subset": _subset,
+    "diag": _diag,
+    "matrix": _matrix,
+    "rep": _rep,
     "head": _head,
     "tail": _head,
     "nrow": lambda node, scope: f"len({python(node.arguments[0][1], scope)})",

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import MixedVCError, OptionError
-from . import rcalls
+from . import rcalls, rmcmc
 from .rexpr import Node, comments, parse, place, pointed
 from .rmodels import MODELS
 from .rtopy import DATASETS, Problem, Scope, Untranslatable, deparse_short, identifier, python
 
-IMPORTS = {"np": "import numpy as np", "pd": "import pandas as pd", "mv": "import mixedvc as mv"}
+IMPORTS = {
+    "np": "import numpy as np",
+    "pd": "import pandas as pd",
+    "mv": "import mixedvc as mv",
+    "mc": "from mixedvc.porting.mcmcglmm import *",
+}
 ASSIGN = ("<-", "<<-", "=", "->", "->>")
 SHOWN = ("print", "show", "summary")
 
@@ -49,7 +54,7 @@ class Translation:
 
 
 def translate(source: str) -> Translation:
-    """Translate R calls of lme4, lmerTest, lme4qtl, pedigreemm, RLRsim, nlme and sommer into Python for mixedvc.
+    """Translate R calls of lme4 and its relatives, nlme, sommer and MCMCglmm with coda into Python for mixedvc.
 
     Parameters
     ----------
@@ -75,7 +80,7 @@ def translate(source: str) -> Translation:
     """
     if not isinstance(source, str):
         raise OptionError(f"translate() takes R code as text, not a {type(source).__name__}")
-    scope = Scope(call=rcalls.call)
+    scope = Scope(call=rcalls.call, part=rmcmc.part, picked=rmcmc.columns)
     remarks = [(c.start, c.text) for c in comments(source)]
     lines: list[str] = []
     problems: list[Problem] = []
@@ -84,7 +89,7 @@ def translate(source: str) -> Translation:
             lines.append(remarks.pop(0)[1])  # those inside a statement stand above it
         lines += _statement(statement, scope, problems)
     lines += [text for _, text in remarks]
-    head = [IMPORTS[name] for name in ("np", "pd", "mv") if name in scope.imports]
+    head = [IMPORTS[name] for name in ("np", "pd", "mv", "mc") if name in scope.imports]
     code = "\n".join([*head, *([""] if head and lines else []), *lines])
     return Translation(code, tuple(problems), source)
 
@@ -134,6 +139,9 @@ def _remember(name: str, value: Node, scope: Scope) -> None:
     """Which call a name stands for, so that `update` can repeat it."""
     scope.known.add(name)
     scope.models.pop(name, None)
+    scope.chains.discard(name)
+    if rmcmc.is_chain(value, scope):
+        scope.chains.add(name)
     if value.function in MODELS:
         scope.models[name] = value
     elif value.function == "update":
@@ -149,5 +157,7 @@ def _shown(node: Node, scope: Scope) -> list[str]:
     code = python(node, scope)
     if not code:
         return []
+    if node.function == "plot" and rmcmc.is_chain(node, scope):
+        return [code]
     model = rcalls.is_model(node, scope)
     return [f"print({code}.summary())" if model else f"print({code})"]

@@ -208,9 +208,14 @@ def test_known_covariances_reach_the_fit():
 
 
 PROBLEMS = {
+    'MCMCglmm(y ~ x, family = "poisson", data = d)': ("line 1, column 26", "family='poisson' is not available"),
+    "MCMCglmm(y ~ x, random = ~us(1 + x):g + corgh(x):g, data = d)": ("column 41", "corgh()"),
+    "MCMCglmm(y ~ spl(x), random = ~g, data = d)": ("column 14", "splines are not available"),
+    "MCMCglmm(y ~ x, random = ~g, data = d, pl = TRUE)": ("column 45", "no latent variables"),
+    "MCMCglmm(y ~ x, random = ~g, data = d, start = list(R = 1))": ("column 48", "leave start= out"),
+    "MCMCglmm(y ~ x, random = ~g)": ("column 1", "without fixed= or data="),
     "x <- 1\nglmer(y ~ x + (1|g), d, family = binomial)": ("line 2, column 1", "generalised linear mixed models"),
     "aov(y ~ x + Error(g), d)": ("line 1, column 1", "Error(g)"),
-    "MCMCglmm(y ~ x, random = ~ animal, data = d)": ("line 1, column 1", "not available yet"),
     "m <- lmer(y ~ x + (1|g))": ("line 1, column 6", "without data="),
     "lmer(y ~ x + (1|g), d, foo = 1)": ("column 30", "no argument 'foo'"),
     "lmer(y ~ x + (1|g), d, REML = maybe)": ("column 31", "TRUE or FALSE"),
