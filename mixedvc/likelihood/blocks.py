@@ -18,15 +18,19 @@ from ..linalg import dense as la
 from ..linalg.memory import require
 from ..structures.base import pattern_of
 from .base import likelihoods
+from .blocks_marginals import LARGEST, SWEPT, Kind, blocks_marginals, kinds_of, share_that_differs
 from .choose import Cost, cost_of
 from .covariance_blocks import blocks_at
 from .gaussian import GaussianEvaluation
+from .marginals import Marginals, marginals_one_by_one
 from .moments import moment_equations
 from .row_pairs import RowPairs, block_rows, row_pairs
 from .rows import RowFrame, Rows, working_rows
 from .turned import TurnedLikelihood, on_orthogonal_effects
 
 Float = NDArray[np.float64]
+_MOST_PARAMETERS = 1 << 23  # numbers of V_j of a residual in groups that are formed for many θ
+_LOOKED_AT = 30  # blocks of each size that are compared to tell the price
 _LAPACK_FROM = 64  # blocks this large are inverted one by one through Cholesky
 
 
@@ -199,6 +203,23 @@ class BlockLikelihood:
         out[r:, r:] = np.diag(own)  # an entry belongs to one parameter
         return out
 
+    @cached_property
+    def _kinds(self) -> list[Kind] | None:
+        """Different blocks and their data; None where there is no table of them."""
+        m = len(self.spec.index)
+        if self._pairs is None:
+            return kinds_of(self._frame, [(stack.index, stack.V) for stack in self._stacks])
+        if m * sum(stack.index.size * stack.index.shape[1] for stack in self._stacks) > _MOST_PARAMETERS:
+            return None
+        full = [(s.index, np.stack([combined(s, self._pairs, unit) for unit in np.eye(m)])) for s in self._stacks]
+        return kinds_of(self._frame, full)
+
+    def marginals(self, thetas: Float) -> Marginals:
+        """Each row of `thetas` (K, m)."""
+        if self._kinds is None:
+            return marginals_one_by_one(self, thetas)
+        return blocks_marginals(self._frame, self._kinds, thetas, self.reml)
+
     def _apply(self, U: Float) -> Float:
         return applied(self._stacks, self._pairs, U, len(self.spec.index))
 
@@ -270,6 +291,7 @@ class _Blocks:
             each=6.0 * (s**3).sum() + 40.0 * m * (s**2).sum() + 3e5 * distinct + 6e3 * len(sizes),
             memory=8.0 * (m + 4) * (s**2).sum(),
             reason=f"{len(sizes):,} independent blocks of at most {sizes.max():,} rows",
+            loglik=lambda: _price_of_many(spec),
         )
 
     def __call__(self, spec: ModelSpec, *, reml: bool = True) -> BlockLikelihood | TurnedLikelihood:
@@ -290,6 +312,21 @@ class _Blocks:
         pairs = row_pairs(spec.residual, rows.basis(spec.residual))
         stacks = [_with_places(block_stack(spec, rows, index, spec.terms), pairs) for index in block_rows(label)]
         return BlockLikelihood(spec, reml, RowFrame(rows), stacks, pairs)
+
+
+def _price_of_many(spec: ModelSpec) -> float | None:
+    """Flops of one of many θ: that of the different blocks, whose share is judged by a few of each size."""
+    total, c = 5e4, spec.p + 1
+    for index in block_rows(spec.families):
+        b, s = index.shape
+        some = index[np.unique(np.linspace(0, b - 1, _LOOKED_AT).astype(np.intp))]
+        share = share_that_differs(spec, some)
+        different = len(some) * share if share < 0.5 else b * share
+        if s > LARGEST:
+            return None
+        total += different * (60.0 * s**3 if s <= SWEPT else 2e4 + 12.0 * s**3)
+        total += different * s**2 * (2.0 * c**2 + 2.0 * len(spec.index))
+    return total
 
 
 likelihoods.register("blocks")(_Blocks())

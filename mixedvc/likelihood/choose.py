@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,22 +20,32 @@ class Cost:
     """Rough price of a likelihood: flops once, flops for each θ, bytes, and the reason in words.
 
     `each` is the price of an evaluation with its derivatives; `loglik`, where it differs much, that of the
-    log-likelihood and β̂ alone of one of many θ (`marginals`).
+    log-likelihood and β̂ alone of one of many θ (`marginals`), or a function that finds it when it is asked for.
     """
 
     setup: float
     each: float
     memory: float
     reason: str
-    loglik: float | None = None
+    loglik: float | Callable[[], float | None] | None = None
 
     def total(self, purpose: Purpose, evaluations: float | None = None) -> float:
         """Flops of a whole run; of `evaluations` θ where their number is known."""
-        each = self.loglik if purpose == "sample" and self.loglik is not None else self.each
+        each = self.each
+        if purpose == "sample":
+            found = self.loglik() if callable(self.loglik) else self.loglik
+            each = self.each if found is None else found
         return self.setup + (_EVALUATIONS[purpose] if evaluations is None else evaluations) * each
 
 
-def cost_of(*, setup: float, each: float, memory: float, reason: str, loglik: float | None = None) -> Cost:
+def cost_of(
+    *,
+    setup: float,
+    each: float,
+    memory: float,
+    reason: str,
+    loglik: float | Callable[[], float | None] | None = None,
+) -> Cost:
     """A Cost with a floor for the interpreter's own work (3e5 flops ≈ a few numpy calls)."""
     return Cost(setup + 3e5, each + 3e5, memory, reason, loglik)
 

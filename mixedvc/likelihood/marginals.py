@@ -50,6 +50,11 @@ def marginals(likelihood: Likelihood, thetas: Float) -> Marginals:
     """Each row of `thetas` (K, m)."""
     if isinstance(likelihood, HasMarginals):
         return likelihood.marginals(thetas)
+    return marginals_one_by_one(likelihood, thetas)
+
+
+def marginals_one_by_one(likelihood: Likelihood, thetas: Float) -> Marginals:
+    """An evaluation each."""
     p, K = likelihood.spec.p, len(thetas)
     loglik, beta, root = np.full(K, -np.inf), np.zeros((K, p)), np.zeros((K, p, p))
     for i, theta in enumerate(thetas):

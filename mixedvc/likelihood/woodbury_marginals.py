@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from ..linalg.memory import available_bytes
 from ..linalg.products import product
 from .eigen_nodes import Nodes, nodes_of
 from .marginals import Marginals, Normals
-from .woodbury_frame import LowTerm, WoodburyFrame
+from .woodbury_frame import WoodburyFrame
+from .woodbury_mixed import PairTables, mixed, shares_columns
 
 Float = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -43,6 +45,11 @@ class Tables:
     S: Float
     nodes: Nodes | None
     sums: Float | None
+
+    @cached_property
+    def pairs(self) -> PairTables:
+        assert self.sums is not None
+        return PairTables(self.sums, self.S.shape[1])
 
     def by_nodes(self, f: Float) -> Float:
         """(K, c, c) for the values of a function of d at the nodes, (K, N)."""
@@ -95,7 +102,10 @@ def _some(frame: WoodburyFrame, tables: Tables, thetas: Float, reml: bool) -> Ma
         root, good = stacked_root(sigmas[term.index])
         roots.append(root)
         there &= good
-    A = _augmented(frame, _grams(frame, tables, diagonal), roots)
+    if tables.nodes is not None and _nodes_hold(frame, tables.nodes, diagonal).all() and shares_columns(frame):
+        A = mixed(frame, tables.pairs, diagonal.weights(tables.nodes.d), roots)
+    else:
+        A = _augmented(frame, _grams(frame, tables, diagonal), roots)
     order, p = frame.order, frame.rows.p
     there &= la.factor_each(A)
     pivots = np.einsum("kii->ki", A).copy()
@@ -135,11 +145,11 @@ def _sigmas(frame: WoodburyFrame, thetas: Float) -> list[Float]:
 def stacked_root(Sigma: Float) -> tuple[Float, Bools]:
     """(K, k, k) L with Σ = L Lᵀ, and where Σ has no negative eigenvalue beyond rounding; L is zero elsewhere."""
     if Sigma.shape[1] == 1:
-        there = Sigma >= 0.0
-        return np.sqrt(np.where(there, Sigma, 0.0)), there[:, 0, 0]
+        there = np.greater_equal(Sigma, 0.0)
+        return np.sqrt(np.where(there, Sigma, 0.0)), np.asarray(there)[:, 0, 0]
     size = np.sqrt(np.maximum(np.einsum("kii->ki", Sigma), 0.0))
     unit = np.where(size > 0.0, size, 1.0)
-    finite = np.isfinite(Sigma).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(Sigma).all(axis=(1, 2)))
     scaled = np.where(finite[:, None, None], Sigma / unit[:, :, None] / unit[:, None, :], 0.0)
     values, vectors = la.small_eigh(scaled)
     good = finite & (values[:, 0] >= -1e-9 * np.maximum(values[:, -1], 1.0))
@@ -161,6 +171,12 @@ class Diagonal:
     def values(self, d: Float) -> Float:
         """(K, t, len(d)) 1/(d λ + ρ)."""
         return 1.0 / (self.of_G[:, :, None] * d + self.of_R[:, :, None])
+
+    def weights(self, d: Float) -> Float:
+        """(K, t, t, len(d)) (d G + R)⁻¹."""
+        if self.T.shape[1] == 1:
+            return self.values(d)[:, :, None]
+        return np.einsum("kca,kcb,kcn->kabn", self.T, self.T, self.values(d), optimize=True)
 
 
 def _diagonal(frame: WoodburyFrame, sigmas: list[Float], thetas: Float) -> Diagonal:
@@ -196,9 +212,7 @@ def _grams(frame: WoodburyFrame, tables: Tables, at: Diagonal) -> dict[tuple[int
     """(K, c, c) Σ_i [(d_i G + R)⁻¹]_ab s_i s_iᵀ of every two traits a ≤ b."""
     if tables.nodes is None:
         return _summed(at, tables.by_records, frame.d)
-    top = float(frame.d[-1]) if len(frame.d) else 0.0
-    top = max(top, float(tables.nodes.d.max(initial=0.0)))
-    hold = (at.of_G * top >= -_NEGATIVE * at.of_R).all(axis=1)
+    hold = _nodes_hold(frame, tables.nodes, at)
     if hold.all():
         return _summed(at, tables.by_nodes, tables.nodes.d)
     rest = Diagonal(at.T[~hold], at.of_G[~hold], at.of_R[~hold], at.logdet[~hold], at.there[~hold])
@@ -206,6 +220,11 @@ def _grams(frame: WoodburyFrame, tables: Tables, at: Diagonal) -> dict[tuple[int
     for pair, sums in _summed(rest, tables.by_records, frame.d).items():
         out[pair][~hold] = sums
     return out
+
+
+def _nodes_hold(frame: WoodburyFrame, nodes: Nodes, at: Diagonal) -> Bools:
+    """Where the kernel's variances are not negative, as the interpolation wants them."""
+    return np.logical_and.reduce(at.of_G * float(nodes.d.max()) >= -_NEGATIVE * at.of_R, axis=1)
 
 
 def _summed(at: Diagonal, sums: object, d: Float) -> dict[tuple[int, int], Float]:
@@ -241,20 +260,14 @@ class Part:
 
 def _parts(frame: WoodburyFrame, roots: list[Float]) -> list[Part]:
     c, r, t = frame.columns.shape[1], frame.Z.shape[1], frame.t
-    low = [_low_part(term, root) for term, root in zip(frame.low, roots, strict=True)]
+    low = [Part(term.traits, term.blocks, root) for term, root in zip(frame.low, roots, strict=True)]
     fixed = Part(range(t), [slice(c, c + r)] * t, None)
     response = Part(range(t), [slice(c + r + a, c + r + a + 1) for a in range(t)], None)
     return [*low, fixed, response]
 
 
-def _low_part(term: LowTerm, root: Float) -> Part:
-    return Part(term.traits, term.blocks, root)
-
-
 def _augmented(frame: WoodburyFrame, grams: dict[tuple[int, int], Float], roots: list[Float]) -> Float:
     """(K, q, q) upper triangle of I + ΛᵀFᵀWFΛ bordered by the fixed effects and y, q = order + p + 1."""
-    if frame.t == 1 and all(term.k == 1 for term in frame.low):
-        return _scaled(frame, grams[0, 0], roots)
     parts = _parts(frame, roots)
     K, p = len(next(iter(grams.values()))), frame.rows.p
     sizes = [term.k * term.width for term in frame.low] + [p, 1]
@@ -292,16 +305,3 @@ def _of_fixed(frame: WoodburyFrame, X: Float, i: int, j: int, parts: int) -> Flo
         elif part == parts - 2 and flat is not None:
             X = np.moveaxis(np.moveaxis(X, axis, -1) @ flat, -1, axis)
     return X
-
-
-def _scaled(frame: WoodburyFrame, gram: Float, roots: list[Float]) -> Float:
-    """One trait, one effect a term: rows and columns times a standard deviation, in place."""
-    order, p = frame.order, frame.rows.p
-    for term, root in zip(frame.low, roots, strict=True):
-        size = root[:, 0]
-        gram[:, term.blocks[0], :] *= size[:, :, None]
-        gram[:, :, term.blocks[0]] *= size[:, :, None]
-    at = np.arange(order)
-    gram[:, at, at] += 1.0
-    assert gram.shape[1] == order + p + 1
-    return gram

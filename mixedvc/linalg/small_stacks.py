@@ -52,3 +52,26 @@ def multiply(A: Float, B: Float) -> Float:
             for k in range(left.shape[1]):
                 out[i, j] += left[i, k] * right[k, j]
     return out
+
+
+def spd_inverse_each(W: Float) -> tuple[Float, Float, NDArray[np.bool_]]:
+    """Inverses of q symmetric matrices W (k, k, q), each log-determinant (q,), and which are positive definite.
+
+    Those that are not have the inverse and the determinant of an identity.
+    """
+    B, q = np.array(W), W.shape[2]
+    there = np.ones(q, dtype=bool)
+    pivots = np.empty((len(B), q))
+    for j in range(len(B)):
+        pivot = B[j, j]
+        there &= pivot > 0.0
+        pivots[j] = np.where(there, pivot, 1.0)
+        row, column = B[j] / pivots[j], B[:, j].copy()
+        B -= column[:, None] * row
+        B[j] = row
+        B[:, j] = -column / pivots[j]
+        B[j, j] = 1.0 / pivots[j]
+    if not there.all():
+        B[:, :, ~there] = np.eye(len(B))[:, :, None]
+        pivots[:, ~there] = 1.0
+    return B, np.log(pivots).sum(axis=0), there
