@@ -1,4 +1,5 @@
-"""What every point estimator must satisfy; those that maximise a likelihood must also reach its maximum."""
+"""What every estimator must satisfy; those that maximise a likelihood reach its maximum, those that sample a posterior
+have one whatever the order of rows and the unit of the response."""
 
 from __future__ import annotations
 
@@ -15,13 +16,14 @@ from .compare import OPTIMUM, close
 from .fits import draws_rows, fit, has_option, same, same_but_for_draws, sizes
 from .invariances import INVARIANCES, weights_are_replicates
 from .optimum import check_consistency, check_optimum
+from .sampler_checks import SAMPLER_CHECKS
 from .sampling_checks import an_estimate_without_likelihood_claims_none, the_sampling_covariance_is_one
 
 Check = Callable[[Any, str, ModelSpec], None]
 
 
 def estimator_checks(estimator: Any, specs: Iterable[tuple[str, ModelSpec]] | None = None) -> list[str]:
-    """Conformance of a point estimator.
+    """Conformance of an estimator.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ def estimator_checks(estimator: Any, specs: Iterable[tuple[str, ModelSpec]] | No
 
 def checks_for(estimator: Any) -> list[Check]:
     """The checks that apply to an estimator, by what it needs, provides and can be told."""
+    if "draws" in estimator.provides:
+        return list(SAMPLER_CHECKS)
     found: list[Check] = [
         same_numbers_twice,
         no_random_number_but_from_its_own_generator,
