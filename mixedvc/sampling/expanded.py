@@ -32,9 +32,16 @@ class Regression:
         H = M.T @ RM
         return Regression(M, 0.5 * (H + H.T), RM.T @ e)
 
-    def log_density(self, x: Float) -> float:
-        """Of coefficients x (c,), up to a constant."""
-        return float(self.h @ x - 0.5 * x @ self.H @ x)
+    def log_density(self, x: Float) -> Float:
+        """(K,) of coefficients x (K, c), up to a constant."""
+        return np.asarray(x @ self.h - 0.5 * np.einsum("kc,kc->k", x @ self.H, x))
+
+    @property
+    def explained(self) -> float:
+        """What the columns explain of the rows, in units of R: how sharply their size is known."""
+        size = np.sqrt(np.maximum(np.diagonal(self.H), 1e-300))
+        x = la.small_solve(self.H / size[:, None] / size + 1e-8 * np.eye(len(size)), self.h / size)
+        return float(self.h / size @ x)
 
     def draw(self, mean: Float, cov: Float, rng: np.random.Generator) -> Float:
         """Coefficients under a prior N(mean, cov)."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..likelihood.sparse_residual import Records
 from ..linalg import dense as la
+from ..linalg.stacks import stacked_cholesky, stacked_triangular_inverse
 
 Float = NDArray[np.float64]
 Count = int | NDArray[np.intp]
@@ -21,8 +22,13 @@ Count = int | NDArray[np.intp]
 class Evidence(Protocol):
     """A log-likelihood of Σ."""
 
-    def log_density(self, Sigma: Float) -> float:
-        """Up to a constant; −∞ where Σ is not positive definite."""
+    @property
+    def size(self) -> float:
+        """About how many independent rows there are."""
+        ...
+
+    def log_density(self, Sigma: Float) -> Float:
+        """(K,) of Σ (K, k, k) up to a constant; −∞ where it is not positive definite."""
         ...
 
 
@@ -33,23 +39,23 @@ class Scatter:
     S: Float
     count: Count
 
-    def log_density(self, Sigma: Float) -> float:
-        if np.ndim(self.count) or len(Sigma) == 1:  # independent effects
-            variances = np.diagonal(Sigma)
-            if not variances.min() > 0.0:
-                return -np.inf
-            return float(-0.5 * np.sum(self.count * np.log(variances) + np.diagonal(self.S) / variances))
-        size = np.sqrt(np.maximum(np.diagonal(Sigma), 0.0))  # effects may have any units
-        if not size.min() > 0.0:
-            return -np.inf
-        outer = size[:, None] * size
-        try:
-            L = la.small_cholesky(Sigma / outer)
-        except la.NotPositiveDefinite:
-            return -np.inf
-        logdet = 2.0 * float(np.log(np.diagonal(L)).sum() + np.log(size).sum())
-        half = la.solve_triangular(L, la.solve_triangular(L, self.S / outer).T)
-        return -0.5 * (float(self.count) * logdet + float(np.trace(half)))
+    @property
+    def size(self) -> float:
+        return float(np.min(self.count))
+
+    def log_density(self, Sigma: Float) -> Float:
+        variances = np.einsum("nii->ni", Sigma)
+        good = variances.min(axis=1) > 0.0
+        v = np.where(good[:, None], variances, 1.0)
+        if np.ndim(self.count) or Sigma.shape[1] == 1:  # independent effects
+            out = -0.5 * (self.count * np.log(v) + np.diagonal(self.S) / v).sum(axis=1)
+            return np.where(good, out, -np.inf)
+        outer = np.sqrt(v[:, :, None] * v[:, None, :])  # effects may have any units
+        L, definite = stacked_cholesky(Sigma / outer)
+        inverse = stacked_triangular_inverse(L)
+        logdet = 2.0 * np.log(np.einsum("nii->ni", L)).sum(axis=1) + np.log(v).sum(axis=1)
+        trace = np.einsum("nai,naj,nij->n", inverse, inverse, self.S / outer)
+        return np.where(good & definite, -0.5 * (self.count * logdet + trace), -np.inf)
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,16 @@ class RecordScatter:
         products = e[records.first] * e[records.second]
         return RecordScatter(records, np.bincount(records.number, products, records.size).astype(np.float64))
 
-    def log_density(self, Sigma: Float) -> float:
-        try:
-            numbers, logdet = self.records.inverse(Sigma)
-        except la.NotPositiveDefinite:
-            return -np.inf
-        return -0.5 * (logdet + float(numbers @ self.sums))
+    @property
+    def size(self) -> float:
+        return self.records.n / self.records.k
+
+    def log_density(self, Sigma: Float) -> Float:
+        out = np.full(len(Sigma), -np.inf)
+        for i, S in enumerate(Sigma):
+            try:
+                numbers, logdet = self.records.inverse(S)
+            except la.NotPositiveDefinite:
+                continue
+            out[i] = -0.5 * (logdet + float(numbers @ self.sums))
+        return out
