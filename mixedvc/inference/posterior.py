@@ -11,7 +11,7 @@ Under a flat prior of β the bracket is Henderson's prediction error variance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,15 @@ from ..design.spec import ModelSpec
 from ..likelihood.base import Evaluation, Likelihood
 from ..likelihood.gaussian import levels_matmat
 from ..linalg import dense as la
+from ..linalg.threads import blas_threads
 from ..sampling.base import Draws
 from .blup import effects, error_covariance, prior_covariance, roster
 
 Float = NDArray[np.float64]
 Positions = NDArray[np.intp]
-FOR_MEANS = 1000  # draws of θ that averages are taken over, evenly spaced among those kept
+FOR_MEANS = 500  # draws of θ that averages are taken over, evenly spaced among those kept
 FOR_VARIANCES = 200, 500  # fewest and most: rows times effects decide
+_LARGE = 2000  # rows
 _ENTRIES = 4e7  # rows × effects × draws of θ
 
 
@@ -65,6 +67,11 @@ def spaced(draws: Draws, count: int) -> tuple[Positions, Positions]:
     return np.repeat(np.arange(draws.chains), each), np.tile(at, draws.chains)
 
 
+def one_by_one(spec: ModelSpec) -> AbstractContextManager[Any]:
+    """Context for many small evaluations after each other: BLAS threads that wait for work slow them down manifold."""
+    return blas_threads(1 if spec.n < _LARGE else None)
+
+
 def distinct_thetas(draws: Draws, count: int) -> tuple[Float, Float]:
     """(K, m) different θ among `spaced` draws and (K,) the share of the draws that each stands for."""
     thetas, times = np.unique(draws.theta[spaced(draws, count)], axis=0, return_counts=True)
@@ -97,9 +104,10 @@ def posterior_means(likelihood: Likelihood, draws: Draws, fixed: Any, count: int
     spec = likelihood.spec
     thetas, shares = distinct_thetas(draws, count)
     total = [np.zeros((term.q, term.k)) for term in spec.all_terms]
-    for theta, share in zip(thetas, shares, strict=True):
-        for sum_, part in zip(total, conditional_means(spec, likelihood.at(theta), fixed).weights, strict=True):
-            sum_ += share * part
+    with one_by_one(spec):
+        for theta, share in zip(thetas, shares, strict=True):
+            for sum_, part in zip(total, conditional_means(spec, likelihood.at(theta), fixed).weights, strict=True):
+                sum_ += share * part
     return PosteriorMeans(spec, draws.beta.mean(axis=(0, 1)), tuple(total))
 
 
@@ -114,21 +122,18 @@ def posterior_covariances(
     thetas, shares = distinct_thetas(draws, count)
     within, prior = ([np.zeros((*shape, shape[1])) for shape in shapes] for _ in range(2))
     means = [np.empty((len(thetas), *shape)) for shape in shapes]
-    for d, (at, share) in enumerate(zip(_evaluated(likelihood, thetas), shares, strict=True)):
-        given = conditional_means(spec, at, fixed)
-        for i in range(len(spec.terms)):
-            within[i] += share * _given_theta(spec, at, i, fixed)
-            prior[i] += share * prior_covariance(spec, at.theta, i)
-            means[i][d] = effects(spec, given, i)  # type: ignore[arg-type]
+    with one_by_one(spec):
+        for d, (theta, share) in enumerate(zip(thetas, shares, strict=True)):
+            at = likelihood.at(theta)
+            given = conditional_means(spec, at, fixed)
+            for i in range(len(spec.terms)):
+                within[i] += share * _given_theta(spec, at, i, fixed)
+                prior[i] += share * prior_covariance(spec, theta, i)
+                means[i][d] = effects(spec, given, i)  # type: ignore[arg-type]
     for i, u in enumerate(means):
         u -= np.einsum("d,dla->la", shares, u)
         within[i] += np.einsum("d,dla,dlb->lab", shares, u, u)
     return within, prior
-
-
-def _evaluated(likelihood: Likelihood, thetas: Float) -> Iterator[Evaluation]:
-    for theta in thetas:
-        yield likelihood.at(theta)
 
 
 def _given_theta(spec: ModelSpec, at: Evaluation, i: int, fixed: Any) -> Float:

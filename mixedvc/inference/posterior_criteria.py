@@ -23,7 +23,7 @@ from ..sampling.base import Draws
 from ..sampling.proposal import Proposal, covariance_root, fitted, one_component
 from ..sampling.proposal_weights import pareto_k
 from ..sampling.target import Target
-from .posterior import spaced
+from .posterior import one_by_one, spaced
 from .posterior_draws import EffectDraws, residual_draws
 
 Float = NDArray[np.float64]
@@ -120,12 +120,13 @@ def leave_out(
     spec = likelihood.spec
     chain, draw = spaced(draws, count)
     out, batches = np.empty((len(chain), len(groups))), _batches(groups)
-    for d, (c, i) in enumerate(zip(chain, draw, strict=True)):
-        at, beta = likelihood.at(draws.theta[c, i]), draws.beta[c, i]
-        Qr = np.asarray(at.Py) + np.asarray(at.solve(spec.X @ (at.beta - beta))) if spec.p else np.asarray(at.Py)
-        for some in batches:
-            rows = np.stack([groups[g] for g in some])
-            out[d, some] = _left_out(at, Qr, rows)
+    with one_by_one(spec):
+        for d, (c, i) in enumerate(zip(chain, draw, strict=True)):
+            at, beta = likelihood.at(draws.theta[c, i]), draws.beta[c, i]
+            Qr = np.asarray(at.Py) + np.asarray(at.solve(spec.X @ (at.beta - beta))) if spec.p else np.asarray(at.Py)
+            for some in batches:
+                rows = np.stack([groups[g] for g in some])
+                out[d, some] = _left_out(at, Qr, rows)
     return out, chain, draw
 
 
@@ -199,9 +200,10 @@ def log_evidence(target: Target, draws: Draws, evaluations: int, rng: np.random.
     proposal = fitted(z, np.full(len(z), 1.0 / len(z)), shape, 3, rng)
     proposal = _far_reaching(proposal)
     log_w = []
-    for at in range(0, evaluations, 1000):
-        points = proposal.draw(rng, min(1000, evaluations - at))
-        log_w.append(target.at(points).lp - proposal.logpdf(points))
+    with one_by_one(target.spec):
+        for at in range(0, evaluations, 1000):
+            points = proposal.draw(rng, min(1000, evaluations - at))
+            log_w.append(target.at(points).lp - proposal.logpdf(points))
     w = np.concatenate(log_w)
     top = float(w.max())
     ratio = np.exp(w - top)

@@ -21,7 +21,7 @@ from ..sampling.base import Draws
 from ..sampling.effects import EffectSampler, draws_of_effects
 from .blup import roster
 from .features import roster_rows
-from .posterior import spaced
+from .posterior import one_by_one, spaced
 from .predict import Rows, TermRows, training_rows
 
 Float = NDArray[np.float64]
@@ -93,10 +93,11 @@ def effect_draws(likelihood: Likelihood, draws: Draws, count: int | None = None)
     out = tuple(np.empty((len(chain), *shape)) for shape in shapes)
     at = list(zip(chain.tolist(), draw.tolist(), strict=True))
     if shapes:
-        sampler = EffectSampler(likelihood, relatives)
-        for d, found in enumerate(draws_of_effects(sampler, draws, relatives, at)):
-            for own, u in zip(out, found, strict=True):
-                own[d] = u
+        with one_by_one(spec):
+            sampler = EffectSampler(likelihood, relatives)
+            for d, found in enumerate(draws_of_effects(sampler, draws, relatives, at)):
+                for own, u in zip(out, found, strict=True):
+                    own[d] = u
     theta, beta = draws.theta[chain, draw], draws.beta[chain, draw]
     return EffectDraws(spec, draws.seed, chain, draw, theta, beta, out)
 
@@ -211,9 +212,9 @@ def missing_draws(drawn: EffectDraws, rows: Rows, record: Positions) -> Float:
     there = np.zeros((spec.traits.n, spec.residual.k), dtype=bool)
     there[spec.traits.record, spec.traits.trait] = True
     rng = drawn.rng(_NOISE, 0)
-    z = rng.standard_normal(E.shape)
+    z = np.asarray(rng.standard_normal(E.shape))
     for pattern in np.unique(there[record], axis=0):
-        some: Positions = np.unique(record[(there[record] == pattern).all(axis=1)])
+        some = np.unique(record[(there[record] == pattern).all(axis=1)])
         o, m = np.flatnonzero(pattern), np.flatnonzero(~pattern)
         S = drawn.sigmas[-1]
         S_mo = S[:, m][:, :, o]

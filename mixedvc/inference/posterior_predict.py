@@ -13,6 +13,7 @@ from ..likelihood.base import Likelihood
 from ..sampling.base import Draws
 from ..sampling.effects import draws_of_effects
 from ..sampling.effects_sources import effect_source, residual_draw, root_of
+from .posterior import one_by_one
 from .posterior_draws import EffectDraws, noise_draws, row_draws
 from .posterior_intervals import limits
 from .predict import Rows
@@ -70,11 +71,12 @@ def replicated(
     chain, draw = np.divmod(flat, draws.count)
     out = np.empty((spec.n, int(nsim)))
     effects = _effects(likelihood, draws, list(zip(chain.tolist(), draw.tolist(), strict=True)), random, rng)
-    for j, (c, d, us) in enumerate(zip(chain, draw, effects, strict=True)):
-        theta, beta = draws.theta[c, d], draws.beta[c, d]
-        out[:, j] = spec.X @ beta + residual_draw(spec, spec.sigmas(theta)[-1], rng)
-        for term, u in zip(spec.terms, us, strict=True):
-            out[:, j] += term.spread(u)
+    with one_by_one(spec):
+        for j, (c, d, us) in enumerate(zip(chain, draw, effects, strict=True)):
+            theta, beta = draws.theta[c, d], draws.beta[c, d]
+            out[:, j] = spec.X @ beta + residual_draw(spec, spec.sigmas(theta)[-1], rng)
+            for term, u in zip(spec.terms, us, strict=True):
+                out[:, j] += term.spread(u)
     return out if spec.offset is None else out + spec.offset[:, None]
 
 

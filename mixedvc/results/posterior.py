@@ -108,13 +108,6 @@ class PosteriorResults(PosteriorPredicting, PosteriorReporting, PosteriorInferri
         return out
 
     @property
-    def converged(self) -> bool:
-        """Whether the chains agree: every R-hat at most 1.01 (True without arviz-stats, which computes them)."""
-        if not pn.there():
-            return not self.draws.interrupted
-        return all(not n.rhat > 1.01 for n in self.all_numbers().values())
-
-    @property
     def n_parameters(self) -> int:
         """Fixed effects and variance parameters that are not held."""
         return self.spec.p + int(np.sum(~self.estimate.fixed))

@@ -102,7 +102,7 @@ def posterior_check(fit: Any, statistic: Any, n: int, random: str, seed: int | N
     """See `PosteriorPredicting.check`."""
     function, name = _statistic(statistic)
     spec = fit.spec
-    y = replicated(fit._evaluator, fit.draws, n, fit.draws.seed if seed is None else seed, random)
+    y = replicated(fit._single, fit.draws, n, fit.draws.seed if seed is None else seed, random)
     of = np.zeros(spec.n, dtype=np.intp) if spec.traits is None else spec.traits.trait
     names = spec.y_names if spec.traits is None else spec.traits.names
     rows = [np.flatnonzero(of == a) for a in range(len(names))]

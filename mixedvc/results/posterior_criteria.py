@@ -61,7 +61,7 @@ def pointwise_log_likelihood(fit: Any) -> Pointwise:
     unit, labels = unit_labels(spec)
     most = max(200, _UNITS // max(1, len(labels)))
     if len(drawn) > most:
-        drawn = effect_draws(fit._evaluator, fit.draws, most)
+        drawn = effect_draws(fit._single, fit.draws, most)
     values = chained(pointwise(drawn), fit.draws.chains)
     return Pointwise(values, labels, unit, drawn.draw.reshape(values.shape[:2]))
 
@@ -140,7 +140,7 @@ class PosteriorCriteria:
             score = loo_score(stats, made.values, made.labels, made.unit, self._relative_ess)
         else:
             units, labels, unit = groups_of(self.spec, group)
-            values, _, _ = leave_out(self._evaluator, self.draws, units, _count(draws))
+            values, _, _ = leave_out(self._single, self.draws, units, _count(draws))
             score = loo_score(stats, chained(values, self.draws.chains), labels, unit, self._relative_ess, True)
         if score.problem:
             warn(score.problem, MixedVCWarning)
@@ -158,7 +158,7 @@ class PosteriorCriteria:
         """
         if isinstance(evaluations, bool) or not isinstance(evaluations, int) or evaluations < 100:
             raise OptionError(f"evaluations={evaluations!r}: a whole number of at least 100")
-        target = Target(self.spec, self._restricted, self.priors)
+        target = Target(self.spec, self._evaluator, self.priors)
         rng = np.random.default_rng(np.random.SeedSequence(self.draws.seed, spawn_key=(evaluations, _SEED)))
         found = log_evidence(target, self.draws, evaluations, rng)
         if found.pareto_k > 0.7:
@@ -212,14 +212,6 @@ class PosteriorCriteria:
         for label, fit in fits.items():
             _same_data(self, fit, name, label)
         return ranking({label: getattr(fit, by)() for label, fit in fits.items()}, by)
-
-    @property
-    def _restricted(self: Any) -> Any:
-        """A restricted likelihood of the fit."""
-        from ..likelihood.choose import choose
-
-        own = self._evaluator
-        return own if own.reml else choose(self.spec, reml=True, purpose="many")[0]
 
     @property
     def _relative_ess(self: Any) -> float:

@@ -17,6 +17,8 @@ from ..inference.posterior import PosteriorMeans, posterior_covariances, posteri
 from ..inference.posterior_draws import EffectDraws, effect_draws
 from ..inference.posterior_features import feature_posterior
 from ..inference.posterior_intervals import check_kind, limits
+from ..likelihood.base import Likelihood
+from ..likelihood.choose import choose, rank_choices
 from . import frames
 from .features import labelled
 
@@ -30,13 +32,19 @@ class PosteriorEffects:
     """Random effects of a `PosteriorResults`; to stand before `PointResults` in the bases."""
 
     @cached_property
+    def _single(self: Any) -> Likelihood:
+        """The likelihood that is cheapest for one θ after another: that of the chains may be so for many at once."""
+        own, best = self._evaluator, rank_choices(self.spec, "many")[0].name
+        return own if own.reml and own.name == best else choose(self.spec, reml=True, purpose="many")[0]
+
+    @cached_property
     def _means(self: Any) -> PosteriorMeans:
         """Posterior means of what predictions are made of, given θ exactly, averaged over draws of θ."""
-        return posterior_means(self._evaluator, self.draws, self.priors.fixed)
+        return posterior_means(self._single, self.draws, self.priors.fixed)
 
     @cached_property
     def _posterior_covariances(self: Any) -> tuple[list[Float], list[Float]]:
-        return posterior_covariances(self._evaluator, self.draws, self.priors.fixed)
+        return posterior_covariances(self._single, self.draws, self.priors.fixed)
 
     @cached_property
     def _pev(self: Any) -> list[Float]:
@@ -49,14 +57,14 @@ class PosteriorEffects:
     @cached_property
     def _effects(self: Any) -> EffectDraws:
         """Random effects that go with the kept draws, or with as many of them as memory allows."""
-        return effect_draws(self._evaluator, self.draws)
+        return effect_draws(self._single, self.draws)
 
     @cached_property
     def random_effects(self: Any) -> dict[str, pd.DataFrame]:
         """Posterior means of the random effects: for each term, levels × effects.
 
         Where the covariance knows more levels than the data, its other levels (relatives without records) are there
-        too, and the rows are in the covariance's order.  Given θ they are known exactly, and averaged over up to 1,000
+        too, and the rows are in the covariance's order.  Given θ they are known exactly, and averaged over up to 500
         draws of θ.
         """
         from ..inference.blup import effects
@@ -248,7 +256,7 @@ class PosteriorEffects:
         have = self.draws.chains * self.draws.count
         if draws > have:
             raise OptionError(f"draws={draws}: the fit kept {have} draws; fit.extend() makes more")
-        return effect_draws(self._evaluator, self.draws, int(draws))
+        return effect_draws(self._single, self.draws, int(draws))
 
     def _term_of(self: Any, name: str | None, what: str) -> int:
         """Place of the term called `name`, or of the only one."""

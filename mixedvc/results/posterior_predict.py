@@ -142,7 +142,7 @@ class PosteriorPredicting(PosteriorEffects, PosteriorCriteria):
         """
         import pandas as pd
 
-        y = replicated(self._evaluator, self.draws, nsim, seed, random)
+        y = replicated(self._single, self.draws, nsim, seed, random)
         names = [f"sim_{j + 1}" for j in range(y.shape[1])]
         if self.spec.traits is not None:
             return pd.concat([self.padded(column, "") for column in y.T], axis=1, keys=names, names=["draw", "trait"])
@@ -168,7 +168,7 @@ class PosteriorPredicting(PosteriorEffects, PosteriorCriteria):
         """
         import pandas as pd
 
-        y = replicated(self._evaluator, self.draws, n, self.draws.seed if seed is None else seed, random)
+        y = replicated(self._single, self.draws, n, self.draws.seed if seed is None else seed, random)
         return pd.DataFrame(y.T, columns=_row_index(self.spec), index=pd.RangeIndex(n, name="replicate"))
 
     def check(
