@@ -161,12 +161,12 @@ def probability(true: NDArray[Any], shape: tuple[int, ...]) -> Probability:
 def evaluate(function: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Float]) -> NDArray[Any]:
     """A function of named parameters at every draw: at once where it takes arrays, else draw by draw."""
     shape = next(iter(values.values())).shape
-    flat = {name: x.ravel() for name, x in values.items()}
+    flat = Names({name: x.ravel() for name, x in values.items()})
     n = int(np.prod(shape))
     try:
         with np.errstate(all="ignore"):
             whole = np.asarray(function(flat))
-    except (KeyError, NameError):
+    except (OptionError, NameError):
         raise
     except Exception:  # a function of numbers, not of arrays
         whole = np.empty(0)
@@ -183,19 +183,19 @@ def evaluate(function: Callable[[Mapping[str, Any]], Any], values: Mapping[str, 
 
 
 def _one(function: Callable[[Mapping[str, Any]], Any], flat: Mapping[str, Float], i: int) -> float:
-    value = function({name: float(x[i]) for name, x in flat.items()})
+    value = function(Names({name: float(x[i]) for name, x in flat.items()}))
     if np.ndim(value):
         raise OptionError(f"the function gives {np.shape(value)} numbers where one is needed")
     return float(value)
 
 
 @dataclass(frozen=True)
-class Names(Mapping[str, Float]):
+class Names(Mapping[str, Any]):
     """Draws by name; an unknown name is told with those there are."""
 
-    values_of: dict[str, Float] = field(default_factory=dict)
+    values_of: dict[str, Any] = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> Float:
+    def __getitem__(self, name: str) -> Any:
         if name not in self.values_of:
             raise OptionError(f"no parameter is called {name!r}; there are {', '.join(map(repr, self.values_of))}")
         return self.values_of[name]

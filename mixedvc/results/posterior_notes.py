@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .posterior import PosteriorResults
 
 ENOUGH = 400  # effective draws of all chains (Vehtari et al. 2021)
-AGREE = 1.01  # R-hat
+AGREE, BAD = 1.01, 1.05  # R-hat
 NEAR = 0.01  # of the upper limit: a lower limit below it touches zero
 
 
@@ -47,8 +47,9 @@ def problems(fit: PosteriorResults) -> list[str]:
     if apart:
         worst = max(apart, key=lambda name: apart[name])
         halves = " (of one chain: its halves)" if d.chains == 1 else ""
+        loud = "NOT MIXED: " if apart[worst] > BAD else ""
         out.append(
-            f"NOT MIXED: R-hat of {_some(apart)} is above {AGREE}{halves}, at most {apart[worst]:.3f} ({worst}): the "
+            f"{loud}R-hat of {_some(apart)} is above {AGREE}{halves}, at most {apart[worst]:.3f} ({worst}): the "
             f"chains do not agree yet. More draws (fit.extend({_more(d.count, 2)})) or a longer "
             "burn-in; see diagnose()."
         )
