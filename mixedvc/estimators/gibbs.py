@@ -139,7 +139,7 @@ class Gibbs:
         refuse_exact_fit(spec, likelihood, priors)
         target = Target(spec, likelihood, priors)
         seed = seed_of(np.random.default_rng() if rng is None else rng)
-        plan, why = chosen_plan(target, lambda: started(target), self.scheme, self.proposal, self.thin, seed)
+        plan, why = chosen_plan(target, lambda: started(target), self.scheme, self.proposal, int(self.thin), seed)
         asked = Run(
             draws=int(self.draws),
             burnin=int(plan.burnin if self.burnin is None else self.burnin),

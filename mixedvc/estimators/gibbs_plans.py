@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
+from ..linalg.threads import blas_threads
 from ..sampling.collapsed import collapsed_is_cheap, plan_collapsed
 from ..sampling.conjugate import plan_conjugate
 from ..sampling.held import HeldPlan
@@ -50,9 +51,11 @@ def _continuous(
     target: Target, start: Callable[[], Float], scheme: str, proposal: str | None, thin: int, seed: int
 ) -> tuple[Any, str]:
     scheme, why = _scheme(target, scheme, proposal)
-    if scheme == "collapsed":
-        return plan_collapsed(target, start(), thin, seed=seed, proposal=proposal), why
-    return plan_conjugate(target, start(), thin), why
+    begin = start()
+    with blas_threads(1):  # as the chains: threads that wait for each other cost more than small matrices
+        if scheme == "collapsed":
+            return plan_collapsed(target, begin, thin, seed=seed, proposal=proposal), why
+        return plan_conjugate(target, begin, thin), why
 
 
 def _scheme(target: Target, scheme: str, proposal: str | None) -> tuple[str, str]:

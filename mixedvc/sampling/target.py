@@ -81,7 +81,8 @@ class Target:
         cost = likelihoods.get(name).cost(self.spec) if name in likelihoods.names() else None
         if cost is None:
             return 1e7 / _RATE
-        return float(cost.each if cost.loglik is None else cost.loglik) / _RATE
+        alone = cost.loglik() if callable(cost.loglik) else cost.loglik
+        return float(cost.each if alone is None else alone) / _RATE
 
     @property
     def vectorised(self) -> bool:
