@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from .. import priors as core
 from ..covariance import Precision
-from ..errors import OptionError, warn
+from ..errors import IdentifiabilityWarning, OptionError, warn
 from ..sampling.collapsed import collapsed_is_cheap
 from .mcmodel import Asked, Model, build
 from .mcpedigree import InverseA, inverseA
@@ -146,7 +147,9 @@ def MCMCglmm(
     read = read_prior(prior, model.sizes, model.residual_sizes, len(model.x_names), kinds)
     priors = _priors(model, *read)
     _say_improper(model, read[0])
-    fit = _sampled(model, priors, scheme, (nitt, burnin, thin, kept), chains, seed, bool(verbose))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*infinite mass at a variance of zero", IdentifiabilityWarning)  # said above
+        fit = _sampled(model, priors, scheme, (nitt, burnin, thin, kept), chains, seed, bool(verbose))
     return MCMCglmmFit(fit, model, nitt, burnin, thin, random, rcov, bool(pr), bool(DIC), priors, orders)
 
 

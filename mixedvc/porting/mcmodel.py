@@ -283,7 +283,7 @@ def _with_errors(long: pd.DataFrame, asked: Asked) -> tuple[pd.DataFrame, Any]:
         raise OptionError("mev= with several responses is not available")
     values = asked.mev
     if isinstance(values, str):
-        values = column_reader(long)(values).to_numpy() if values in column_names(long) else None
+        values = Evaluator(column_reader(long)).numbers(quote(values), "mev") if values in column_names(long) else None
     else:
         values = np.asarray(values, dtype=np.float64).reshape(-1)
         if len(values) != len(frame_of(asked.data)):

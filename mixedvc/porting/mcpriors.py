@@ -62,7 +62,7 @@ class VariancePrior:
         if self.alpha_V is not None:
             return core.ParameterExpanded(_plain(self.V), self.nu, _plain(self.alpha_mu), _plain(self.alpha_V))
         if self.nu <= 0 and np.abs(np.diagonal(self.V)).max() * -self.nu < NEARLY_NIL:
-            return core.InverseGamma(0.5 * self.nu, 0.0) if k == 1 else core.InverseWishart(1.0, self.nu, improper=True)
+            return core.InverseWishart(1.0, self.nu, improper=True)
         if self.nu < 0:
             raise OptionError(
                 f"prior${self.where}: nu = {self.nu:g} with V = {self.V[0, 0]:g} has a density that grows without "

@@ -159,7 +159,7 @@ class MCMCglmmFit:
     @cached_property
     def _deviances(self) -> tuple[Float, float]:
         if not self.wants_dic:
-            raise NotProvided("the model was fitted with DIC=False")
+            raise OptionError("the model was fitted with DIC=False: deviances were not wanted")
         spec = self.fit.spec
         cells: Cells = cells_of(spec)
         theta = self.draws.theta.reshape(-1, self.draws.theta.shape[-1])

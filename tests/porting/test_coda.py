@@ -68,7 +68,7 @@ def test_summaries_and_diagnostics_are_codas_to_all_digits(name):
         np.testing.assert_allclose(coda.batchSE(V), numbers(want["batchSE"]), **DIGITS)
 
 
-@pytest.mark.parametrize("name", ("uni", "long", "mixed"))
+@pytest.mark.parametrize("name", ["uni", "long", "mixed"])
 def test_raftery_and_lewis_are_codas(name):
     found = coda.raftery_diag(chain(name), q=0.5, r=0.05)
     np.testing.assert_array_equal(found.table.to_numpy(), numbers(said(name)["raftery"]))
@@ -118,7 +118,9 @@ def test_covariance_matrices_are_transformed_draw_by_draw():
     made = pd.DataFrame([[1.0, 0.5, 0.5, 2.0], [2.0, 1.0, 1.0, 4.0]], columns=list("abcd"))
     np.testing.assert_allclose(posterior_cor(made).iloc[0], [1, 0.5 / 2**0.5, 0.5 / 2**0.5, 1], rtol=1e-14)
     np.testing.assert_allclose(posterior_evals(made), [[2.207107, 0.7928932], [4.414214, 1.5857864]], rtol=1e-6)
-    np.testing.assert_allclose(posterior_inverse(made).iloc[1], [0.5714286, -0.1428571, -0.1428571, 0.2857143], rtol=1e-6)
+    np.testing.assert_allclose(
+        posterior_inverse(made).iloc[1], [0.5714286, -0.1428571, -0.1428571, 0.2857143], rtol=1e-6
+    )
     with pytest.raises(DataError, match="k² columns of one matrix"):
         posterior_cor(made.iloc[:, :3])
 
