@@ -13,12 +13,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..likelihood.base import Likelihood
 from ..likelihood.marginals import Marginals
 from ..likelihood.sparse_mme import OnUserScale, SparseLikelihood
 from ..likelihood.spectral import SpectralLikelihood
 from ..linalg import dense as la
 from .augment import ResidualRows
 from .effects import EffectSampler
+from .effects_likelihood import for_effects
 from .effects_sources import EffectSource
 from .quadratic import Evidence, Scatter
 from .target import Target
@@ -81,12 +83,12 @@ class Engine(Protocol):
 
 def engine_of(target: Target) -> Engine:
     """The cheapest engine for the target's likelihood."""
-    likelihood = target.likelihood
+    likelihood = for_effects(target.likelihood)
     if isinstance(likelihood, SpectralLikelihood):
         return Rotated(target, likelihood)
     if isinstance(likelihood, SparseLikelihood):
         return SparseRows(target, likelihood)
-    return Rows(target)
+    return Rows(target, likelihood)
 
 
 class Rows:
@@ -94,9 +96,9 @@ class Rows:
 
     words = "one solve with V"
 
-    def __init__(self, target: Target):
-        self.target, self.spec = target, target.spec
-        self._sampler = EffectSampler(target.likelihood)
+    def __init__(self, target: Target, likelihood: Likelihood):
+        self.target, self.spec, self.likelihood = target, target.spec, likelihood
+        self._sampler = EffectSampler(likelihood)
 
     @property
     def sources(self) -> tuple[EffectSource, ...]:
@@ -107,7 +109,7 @@ class Rows:
         return ResidualRows(self.spec.residual)
 
     def draw(self, theta: Float, rng: np.random.Generator) -> Position:
-        evaluation = self.target.likelihood.at(theta)
+        evaluation = self.likelihood.at(theta)
         root = la.psd_root(evaluation.beta_cov) if self.spec.p else np.empty((0, 0))
         at = Marginals(np.array([evaluation.loglik]), evaluation.beta[None], root[None])
         beta = self.target.draw_beta(at, rng)[0]
@@ -137,12 +139,8 @@ class SparseRows(Rows):
 
     words = "sparse mixed-model equations"
 
-    def __init__(self, target: Target, likelihood: SparseLikelihood):
-        super().__init__(target)
-        self._likelihood = likelihood
-
     def draw(self, theta: Float, rng: np.random.Generator) -> Position:
-        evaluation = self._likelihood.at(theta)
+        evaluation = self.likelihood.at(theta)
         if not isinstance(evaluation, OnUserScale):  # next to no residual variance: V itself was factored
             return super().draw(theta, rng)
         inner, p = evaluation.inner, self.spec.p

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..design.spec import Term
 from ..likelihood.base import Evaluation, Likelihood
 from .base import Draws
+from .effects_likelihood import for_effects
 from .effects_relatives import Relatives
 from .effects_sources import EffectSource, effect_source, residual_draw, root_of
 
@@ -36,12 +37,14 @@ class EffectSampler:
     Parameters
     ----------
     likelihood : Likelihood
+        Of the rows and the response; another one that draws effects faster may take its place.
     relatives : bool
         Also the labels that a term's covariance knows beyond the levels in the data.
     """
 
     def __init__(self, likelihood: Likelihood, relatives: bool = False):
-        self.likelihood, self.spec, self.relatives = likelihood, likelihood.spec, relatives
+        self.likelihood = for_effects(likelihood)
+        self.spec, self.relatives = likelihood.spec, relatives
         self._beyond: dict[int, Relatives] = {}  # made when first asked for
 
     @cached_property

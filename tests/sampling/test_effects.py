@@ -12,7 +12,7 @@ import pytest
 
 import mixedvc as mv
 from mixedvc.likelihood import likelihoods
-from mixedvc.sampling import effects
+from mixedvc.sampling import effects, effects_likelihood
 from mixedvc.sampling.base import Draws
 from mixedvc.testing import assemble, brute, problems, thetas
 
@@ -153,6 +153,24 @@ def test_another_response_of_the_likelihood_is_the_one_that_counts():
     for kind in kinds(spec):
         likelihood = likelihoods.get(kind)(spec, reml=True).with_response(y)
         assert_law(likelihood, replace(spec, y=y), 14)
+
+
+def test_sparse_equations_draw_in_the_place_of_a_dense_likelihood_unless_it_has_another_response():
+    rng = np.random.default_rng(5)
+    who, herd = rng.integers(0, 60, 300), rng.integers(0, 50, 300)
+    terms = [assemble.term("a", who), assemble.term("h", herd)]
+    spec = assemble.spec(rng.standard_normal(300), np.ones((300, 1)), terms)
+    for kind in ("dense", "blocks", "reduced", "woodbury"):
+        if likelihoods.get(kind).cost(spec) is None:
+            continue
+        likelihood = likelihoods.get(kind)(spec, reml=True)
+        assert effects_likelihood.for_effects(likelihood).name in ("sparse", kind)
+        other = likelihood.with_response(spec.y + 1.0)
+        assert effects_likelihood.for_effects(other) is other
+    dense = likelihoods.get("dense")(spec, reml=True)
+    assert effects_likelihood.for_effects(dense).name == "sparse"
+    few = problems.bound("one_way")
+    assert effects_likelihood.for_effects(likelihoods.get("dense")(few, reml=True)).name == "dense"
 
 
 def _draws(spec, C=2, D=5):

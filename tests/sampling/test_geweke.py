@@ -22,13 +22,14 @@ def test_sweeps_leave_the_joint_law_as_it_is(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_sweeps_leave_the_joint_law_of_every_prior_covariance_and_residual(name):
-    assert worst_z(joint_differences(CASES[name](), 500, 1, seed=2)) < LARGEST
+    replicates = 120 if "sliced" in name else 250
+    assert worst_z(joint_differences(CASES[name](), replicates, 1, seed=2)) < LARGEST
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["inverse gamma, sparse", "half-t of a term and the residual"])
 def test_the_successive_conditional_simulator_has_the_joint_law(name):
-    assert worst_z(joint_differences(CASES[name](), 150, 1, seed=3, data=5)) < LARGEST
+    assert worst_z(joint_differences(CASES[name](), 100, 1, seed=3, data=4)) < LARGEST
 
 
 def _counting(monkeypatch, shift):
@@ -54,4 +55,4 @@ def test_a_degree_of_freedom_too_many_or_too_few_is_seen(monkeypatch, shift):
 def test_a_wrong_degree_of_freedom_is_seen_in_every_engine_and_update(monkeypatch, name):
     law = CASES[name]()
     _counting(monkeypatch, 1)
-    assert worst_z(joint_differences(law, 800, 2, seed=1)) > FOUND
+    assert worst_z(joint_differences(law, 600, 2, seed=1)) > FOUND
