@@ -382,3 +382,33 @@ def test_the_plot_shows_every_prediction_by_fold(data):
             assert ax.get_title() == f"R² {cv.r2:.2f} (standard error {cv.overall.loc['se', 'r2']:.2f}) over 8 folds"
         assert cv.plot(ax=ax) is ax
         plt.close("all")
+
+
+def test_predictions_of_a_posterior_are_posterior_means(data):
+    """Variances held: the same predictions as with them held in a REML fit, but for the mean of the draws of β."""
+    spec = mv.model("y ~ x + (1 | id:W)", data, cov={"W": mv.Features(W)})
+    priors = {"id": mv.priors.Fixed(1.5), "residual": mv.priors.Fixed(0.5)}
+    got = mv.cross_validate(spec, "gibbs", 3, seed=2, priors=priors, draws=400, chains=2, workers=1)
+    want = mv.cross_validate(spec, "reml", got.fold, fixed_varcomp={"id": 1.5, "Residual": 0.5})
+    assert_allclose(got.predictions, want.predictions, rtol=0, atol=0.15 * want.predictions.std())
+    assert np.corrcoef(got.predictions, want.predictions)[0, 1] > 0.995
+    assert_allclose(got.varcomp, want.varcomp, **IDENTITY)
+
+
+def test_a_fold_whose_chains_were_interrupted_ends_the_work(data, monkeypatch):
+    from mixedvc.estimators.gibbs import Gibbs
+
+    fit, count = Gibbs.fit, []
+
+    def stopped(self, spec, **options):
+        made = fit(self, spec, **options)
+        count.append(1)
+        if len(count) < 2:
+            return made
+        return replace(made, draws=replace(made.draws, interrupted=True))
+
+    monkeypatch.setattr(Gibbs, "fit", stopped)
+    spec = mv.model("y ~ x + (1 | g)", data)
+    with pytest.warns(MixedVCWarning, match="interrupted: 1 of 3 folds are finished"):
+        cv = mv.cross_validate(spec, "gibbs", 3, seed=2, draws=50, chains=1, workers=1)
+    assert len(cv.table) == 1 and not cv.complete

@@ -11,6 +11,8 @@ from numpy.testing import assert_allclose
 import mixedvc as mv
 
 HERE = Path(__file__).parents[1] / "reference" / "mcmcglmm_predict"
+pytestmark = pytest.mark.slow  # two fits of a thousand draws
+
 Z = 4.5
 OPTIONS = {"method": "gibbs", "draws": 1000, "chains": 4, "seed": 6, "workers": 1}
 
