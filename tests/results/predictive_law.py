@@ -42,7 +42,7 @@ class Law:
     """y = Xβ + s + e with effects u behind s: joint prior covariances at θ.
 
     `V(θ)` (n, n), `C(θ)` (n, m) = Cov(y, f − x'β) and `D(θ)` (m,) = Var(f − x'β) of the m quantities f = x'β + …, F
-    their rows x (m, p), `offset` (m,), `r` the response minus its offset.  `prior` of β: (mean, covariance), None if flat.
+    their rows x (m, p), `offset` (m,), `r` the response minus its offset.  `prior` of β: mean, covariance.
     """
 
     r: np.ndarray

@@ -1,5 +1,7 @@
 """One response: effects, relatives, new levels, missing responses and intervals against posteriors by quadrature."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,7 +45,7 @@ def new():
     )
 
 
-def fitted(data, priors=PRIORS, seed=3):
+def fitted(data, priors=PRIORS, seed=3, draws=500):
     A, frame, _ = data
     with pytest.warns(DroppedRowsWarning):
         return mv.fit(
@@ -55,7 +57,7 @@ def fitted(data, priors=PRIORS, seed=3):
             method="gibbs",
             priors=priors,
             chains=4,
-            draws=500,
+            draws=draws,
             seed=seed,
             workers=1,
         )
@@ -305,6 +307,38 @@ def test_options_that_are_not_there_are_refused(fit, new):
         fit.random_effects_draws("kin")
     with pytest.raises(OptionError, match="top=0"):
         fit.rank_probabilities(top=0)
+
+
+def test_weights_and_offsets_given_as_numbers_reach_the_missing_rows(fit, data):
+    A, frame, _ = data
+    with pytest.warns(DroppedRowsWarning):
+        spec = mv.model(
+            "y ~ x + (1 | id:A)",
+            frame,
+            cov={"A": pd.DataFrame(A, IDS, IDS)},
+            weights=frame["w"].to_numpy(),
+            offset=frame["o"].to_numpy(),
+        )
+    other = dataclasses.replace(fit, spec=spec)
+    assert_allclose(other.impute()[["value", "se"]], fit.impute()[["value", "se"]], **PARAMETER)
+
+
+def test_rows_without_predictors_are_not_imputed(data):
+    A, frame, _ = data
+    frame = frame.assign(x=frame["x"].where(frame.index != 7))
+    frame.loc[20, "id"] = None
+    fit = fitted((A, frame, None), draws=20)
+    assert list(fit.impute()["record"]) == [3]
+
+
+def test_a_stored_posterior_says_the_same(fit, new, tmp_path):
+    fit.save(tmp_path / "fit.mvc")
+    again = mv.load(tmp_path / "fit.mvc")
+    assert_allclose(again.random_effects["id"], fit.random_effects["id"], **PARAMETER)
+    assert_allclose(again.random_effects_draws("id"), fit.random_effects_draws("id"), **PARAMETER)
+    options = {"new_levels": "conditional", "interval": "prediction"}
+    assert_allclose(again.predict(new, **options), fit.predict(new, **options), **PARAMETER)
+    assert_allclose(again.dic().value, fit.dic().value, **PARAMETER)
 
 
 def test_rows_whose_residuals_depend_on_others_are_not_imputed():
