@@ -207,7 +207,7 @@ def each_of(sd: Any, names: Sequence[str], where: str) -> list[Any]:
     else:
         out = [sd] * len(names)
     for prior in out:
-        if not hasattr(prior, "law"):
+        if isinstance(prior, type) or not hasattr(prior, "law"):
             raise OptionError(
                 f"priors[{where!r}]: {prior!r:.60} is no prior of one variance: HalfT, HalfCauchy, InverseGamma, "
                 "InverseWishart, ParameterExpanded (both of one number) or Flat"

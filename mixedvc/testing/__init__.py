@@ -19,6 +19,7 @@ from .checks import (
     structure_checks,
     zero_is_zero,
 )
+from .prior_checks import prior_checks
 
 __all__ = [
     "balanced_one_way",
@@ -27,6 +28,7 @@ __all__ = [
     "estimator_checks",
     "likelihood_checks",
     "moment_checks",
+    "prior_checks",
     "structure_checks",
     "zero_is_zero",
 ]

@@ -63,6 +63,7 @@ PRIORS: dict[str, Any] = {
     "shares": P.VarianceShare(10),
 }
 
+THREE = ("IW matrix 3", "PX matrix 3", "PX off zero", "LKJ(2.5)", "Huang-Wand")  # the others of three effects: slow
 ALIKE = ("hom cs", "ar1", "het ar1", "rr1", "rr2")  # priors of one variance bind as they do to cs and fa1
 
 
@@ -71,7 +72,7 @@ def _bound(prior: str, structure: str) -> Any:
     return PRIORS[prior].bind(s, "g", np.linspace(0.8, 1.6, s.k), [f"e{a}" for a in range(s.k)])
 
 
-def _pairs() -> list[tuple[str, str]]:
+def _pairs() -> list[Any]:
     out = []
     for prior in PRIORS:
         for structure in STRUCTURES:
@@ -83,7 +84,8 @@ def _pairs() -> list[tuple[str, str]]:
                 continue
             if structure in ALIKE and not prior.startswith(("patterned", "LKJ")):
                 continue
-            out.append((prior, structure))
+            quick = prior in THREE if structure == "us3" else structure != "us2" or not prior.endswith("of the data")
+            out.append(pytest.param(prior, structure, marks=() if quick else pytest.mark.slow))
     return out
 
 

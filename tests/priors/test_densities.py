@@ -44,6 +44,23 @@ def test_a_density_of_one_variance_integrates_to_one(name: str):
     assert sum(parts) == pytest.approx(1.0, abs=1e-8)
 
 
+@pytest.mark.parametrize(
+    "prior",
+    [
+        P.InverseGamma(1.7, 0.4),
+        P.HalfT(3.0, 1.0),
+        P.ParameterExpanded(1, 3, 1, 2),
+        *map(P.Flat, ("variance", "sd", "log")),
+    ],
+)
+def test_tails_of_a_law_are_the_powers_it_says(prior: object):
+    law = prior.law("g", None)
+    for ends, power in (((1e-14, 1e-12), law.near_zero), ((1e12, 1e14), law.far_out)):
+        low, high = law.logpdf(np.array(ends))
+        slope = (high - low) / np.log(100.0)
+        assert slope > 100.0 if power == np.inf else slope == pytest.approx(power, abs=1e-4)
+
+
 def test_the_inverse_gamma_and_the_scalar_inverse_wishart_are_scipys():
     close = np.testing.assert_allclose
     close(

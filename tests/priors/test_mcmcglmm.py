@@ -75,7 +75,7 @@ def test_draws_of_a_matrix_have_the_quantiles_of_mcmcglmm(name: str):
     structure, prior = PRIORS[name]
     bound = prior.bind(structure, "g")
     rng = np.random.default_rng(12)
-    x = np.stack([bound.draw(rng) for _ in range(8000)])
+    x = np.stack([bound.draw(rng) for _ in range(5000)])
     columns = [q for q in QUANTILES if q[0] == name]
     assert len(columns) == 3
     for j, (_, _, quantiles, error) in enumerate(columns):

@@ -83,6 +83,10 @@ def test_what_does_not_fit_is_refused_by_name(given: Any, message: str):
         (P.ParameterExpanded(1, 2, [0, 0, 0], 100), r"alpha_mu has 3 numbers, but 'g' has 2 effects"),
         (P.HalfT(3, 1.0), r"prior of one variance, but 'g' has a 2×2 covariance matrix: use LKJ\(eta=1, sd=HalfT"),
         (P.Fixed([[1.0, 2.0], [2.0, 1.0]]), r"is not positive definite"),
+        (P.LKJ(1, P.HalfT), r"is no prior of one variance: HalfT, HalfCauchy"),
+        (P.LKJ(1, [P.HalfT(), P.HalfT(), P.HalfT()]), r"3 priors for 2 effects, 'Intercept' and 'x'"),
+        (P.LKJ(1, {"X": P.HalfT()}), r"no effect is called 'X'"),
+        (P.LKJ(1, P.LKJ(1)), r"is no prior of one variance"),
         ({"Intercept": P.HalfT()}, r"priors of single effects are for independent effects, \(x \|\| g\)"),
     ],
 )
