@@ -159,8 +159,8 @@ def test_97_an_altered_manifest_is_noticed(saved):
         ),
         (lambda m: m.update(content=None), "holds no results"),
         (
-            lambda m: m["content"].update(kind="posterior"),
-            "results of the kind 'posterior', which this version does not know",
+            lambda m: m["content"].update(kind="spectrum"),
+            "results of the kind 'spectrum', which this version does not know",
         ),
         (lambda m: m["content"]["results"].pop("estimate"), "cannot be made into results"),
         (lambda m: m["content"]["results"]["request"].update(odd=1), "options this version does not know: odd"),

@@ -242,7 +242,7 @@ def test_saving_keeps_permissions_and_follows_links(tmp_path):
 def test_save_takes_results_only(tmp_path):
     with pytest.raises(OptionError, match="save takes the results of a fit, not dict"):
         save({}, tmp_path / "x")
-    assert stored_kinds.names() == ["point"]
+    assert stored_kinds.names() == ["point", "posterior"]
 
 
 def test_a_covariance_changed_in_place_is_noticed_on_saving(tmp_path):
