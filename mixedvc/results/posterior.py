@@ -131,7 +131,7 @@ class PosteriorResults(PosteriorPredicting, PosteriorReporting, PosteriorInferri
     @cached_property
     def bse(self) -> pd.Series:
         """Posterior standard deviations of the fixed effects."""
-        return self._fixed(np.std(self.draws.beta.reshape(-1, self.spec.p), axis=0, ddof=1), "sd")
+        return self._fixed(np.std(self.draws.beta, axis=(0, 1), ddof=1), "sd")
 
     def conf_int(self, alpha: float = 0.05, method: str = "hdi") -> pd.DataFrame:  # type: ignore[override]
         """Credible intervals of the fixed effects, columns 0 and 1; `method` "hdi" or "quantile"."""
@@ -228,9 +228,9 @@ class PosteriorResults(PosteriorPredicting, PosteriorReporting, PosteriorInferri
 
 def covariance_of(draws: Float) -> Float:
     """(m, m) covariance of draws (C, D, m), all chains together."""
-    flat = draws.reshape(-1, draws.shape[-1])
-    if not flat.shape[1]:
+    if not draws.shape[-1]:
         return np.zeros((0, 0))
+    flat = draws.reshape(-1, draws.shape[-1])
     return np.atleast_2d(np.cov(flat, rowvar=False)) if len(flat) > 1 else np.full((flat.shape[1],) * 2, np.nan)
 
 

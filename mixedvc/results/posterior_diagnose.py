@@ -15,7 +15,7 @@ from ..inference.parameters import par_slices, parameters
 from . import posterior_numbers as pn
 from .diagnose import STATES, Diagnosis, Finding
 from .posterior_diagnose_numbers import autocorrelations, geweke, heidel
-from .posterior_notes import AGREE, ENOUGH, _more, _some, acceptance
+from .posterior_notes import AGREE, ENOUGH, _more, _some, acceptance, independent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +113,9 @@ def _agreement(fit: PosteriorResults, table: pd.DataFrame) -> Iterator[Finding]:
     if not pn.there():
         said = "R-hat and effective sample sizes need arviz-stats"
         yield Finding("R-hat", "warning", said, remedy="pip install 'mixedvc[bayes]'")
+        return
+    if independent(fit.draws):
+        yield Finding("R-hat", "fine", "draws are independent, so chains have nothing to agree on")
         return
     rhat = table["rhat"]
     over = rhat[rhat > AGREE]

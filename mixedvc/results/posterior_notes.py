@@ -43,7 +43,7 @@ def problems(fit: PosteriorResults) -> list[str]:
         )
         return out
     every = fit.all_numbers()
-    apart = {name: n.rhat for name, n in every.items() if n.rhat > AGREE}
+    apart = {} if independent(d) else {name: n.rhat for name, n in every.items() if n.rhat > AGREE}
     if apart:
         worst = max(apart, key=lambda name: apart[name])
         halves = " (of one chain: its halves)" if d.chains == 1 else ""
@@ -63,6 +63,11 @@ def problems(fit: PosteriorResults) -> list[str]:
             "what is missing."
         )
     return out
+
+
+def independent(draws: Any) -> bool:
+    """Whether the scheme draws independently, so that chains have nothing to agree on."""
+    return getattr(draws.plan, "name", "") in ("shares", "held")
 
 
 def _some(names: object, most: int = 4) -> str:

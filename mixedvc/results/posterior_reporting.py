@@ -131,8 +131,8 @@ class PosteriorReporting:
 
         return pairs(self, parameters, ax=ax)
 
-    def plot_forest(self: Any, parameters: Any = "shares", *, level: float = 0.95, ax: Any = None) -> Any:
-        """Means and intervals under each other: "shares", "fixed", "sd", names, or a term's random effects."""
+    def plot_forest(self: Any, parameters: Any = None, *, level: float = 0.95, ax: Any = None) -> Any:
+        """Means and intervals under each other: "shares" (or "fixed"), "sd", names, or a term's random effects."""
         from .plots.posterior_forest import forest
 
         return forest(self, parameters, level, ax=ax)

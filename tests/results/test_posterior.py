@@ -20,7 +20,7 @@ from mixedvc.results.posterior import PosteriorResults, TraitPosterior
 from mixedvc.results.posterior_data import share_draws, sigma_draws
 from mixedvc.results.posterior_refused import Refused
 from mixedvc.results.traits import TraitResults
-from tests.results.posterior_made import dyestuff, sleepstudy, with_draws
+from tests.results.posterior_made import GivenPlan, dyestuff, results_of, sleepstudy, with_draws
 from tests.tolerances import IDENTITY, PARAMETER
 
 NAMES = ["Subject[Intercept]", "Subject[Intercept, Days]", "Subject[Days]", "Residual"]
@@ -420,3 +420,28 @@ def test_another_response_is_sampled_with_the_same_model():
     assert abs(again.params.iloc[0] - 1627.5) < 5 * again.summary_of("beta", 0).mcse
     other = fit.refit(fit.spec.y + 100.0, seed=99)
     assert not np.array_equal(other.draws.par, again.draws.par)
+
+
+def test_a_model_without_fixed_effects_and_one_without_random_terms_have_all_their_tables():
+    data = mv.load_data("dyestuff")
+    rng = np.random.default_rng(5)
+    bare = mv.model("Yield ~ 0 + (1 | Batch)", data)
+    fit = results_of(bare, 100 + rng.random((2, 50, 2)), np.zeros((2, 50, 0)))
+    assert fit.params.empty and fit.bse.empty and fit.cov_params().empty and fit.conf_int().empty
+    assert "Fixed effects" not in str(fit.summary())
+    plain = mv.model("Yield ~ 1", data)
+    fit = results_of(plain, 100 + rng.random((2, 50, 1)), rng.random((2, 50, 1)))
+    assert "Bayesian linear model" in str(fit.summary()) and list(fit.varcomp.group) == ["Residual"]
+    assert "share" not in fit.posterior["posterior"]
+
+
+def test_of_independent_draws_no_agreement_is_asked():
+    class Independent(GivenPlan):
+        name = "shares"
+
+    fit = sleepstudy(count=100)
+    par = fit.draws.par * np.array([1.0, 1.1, 1.2, 1.3])[:, None, None]
+    assert "do not agree" in str(with_draws(fit, par).summary()).replace("\n    ", " ")
+    apart = with_draws(fit, par, plan=Independent())
+    assert "do not agree" not in str(apart.summary()).replace("\n    ", " ")
+    assert next(f.said for f in apart.diagnose().findings if f.check == "R-hat").startswith("draws are independent")

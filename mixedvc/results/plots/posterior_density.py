@@ -131,9 +131,12 @@ def _kernel(draws: Float, points: Float, positive: bool) -> Float:
 def pairs(fit: PosteriorResults, asked: Any = None, *, ax: Any = None) -> Any:
     """Every pair of parameters as a scatter of draws, densities on the diagonal, correlations above it.
 
-    `asked` and `ax` (k × k axes) are as in `density`.
+    `asked` and `ax` (k × k axes) are as in `density`; of many parameters the variances alone by default.
     """
     shown = quantities(fit, asked)
+    if asked is None and len(shown) > MOST_PAIRS:
+        kinds = [p.kind for p in parameters(fit.spec)]
+        shown = [one for one in shown if kinds[one.column] == "variance"]
     k = len(shown)
     if not 2 <= k <= MOST_PAIRS:
         raise OptionError(f"plot_pairs() of {k} quantities: choose 2 to {MOST_PAIRS} by name")

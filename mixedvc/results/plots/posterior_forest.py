@@ -21,15 +21,16 @@ MOST = 80  # rows with names; of more levels the most extreme half at either end
 INNER = 0.5
 
 
-def forest(fit: PosteriorResults, asked: Any = "shares", level: float = 0.95, *, ax: Any = None) -> Any:
+def forest(fit: PosteriorResults, asked: Any = None, level: float = 0.95, *, ax: Any = None) -> Any:
     """Means with the interval of `level` (thin) and of a half (thick), both of highest density.
 
     Parameters
     ----------
     fit : PosteriorResults
-    asked : str or list of str
-        "shares" (heritabilities and other parts), "fixed", "sd", "variances", names; or a term, whose random effects
-        (of its first effect) are shown sorted, and of many levels those at either end.
+    asked : str or list of str, optional
+        "shares" (heritabilities and other parts; the default where there are random terms), "fixed", "sd",
+        "variances", names; or a term, whose random effects (of its first effect) are shown sorted, and of many levels
+        those at either end.
     level : float
     ax : matplotlib axes, optional
         A new figure by default.
@@ -39,6 +40,8 @@ def forest(fit: PosteriorResults, asked: Any = "shares", level: float = 0.95, *,
     Axes
     """
     level = check_level(level)
+    if asked is None:
+        asked = "shares" if fit.spec.terms else "fixed"
     terms = [term.name for term in fit.spec.terms]
     if isinstance(asked, str) and asked in terms:
         names, draws, zero, title = _levels(fit, terms.index(asked))
