@@ -80,6 +80,7 @@ def mixed(frame: WoodburyFrame, tables: PairTables, weights: Float, roots: list[
 
 def _filled(tables: PairTables, weights: Float, groups: list[Group], size: int) -> Float:
     """Every block of the upper triangle; groups that start at one place are added up."""
+    groups = [group for group in groups if group.width]
     out = np.zeros((len(weights), size, size))
     starts = [group.start for group in groups]
     for i, one in enumerate(groups):
@@ -91,7 +92,7 @@ def _filled(tables: PairTables, weights: Float, groups: list[Group], size: int) 
             more = starts.count(one.start) + starts.count(two.start) > 2
             for first in range(both.shape[1]):
                 for second in range(first if one is two else 0, both.shape[2]):
-                    found = product(table.T, both[:, first, second].T).T.reshape(-1, one.width, two.width)
+                    found = product(table.T, both[:, first, second].T).T.reshape(len(out), one.width, two.width)
                     to = out[:, one.place(first), two.place(second)]
                     if more:
                         to += 2.0 * found if twice else found
