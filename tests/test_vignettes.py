@@ -18,7 +18,7 @@ def run(*arguments: str, runner: Path = RUNNER) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-LONG = ("five_estimators", "coming_from_lme4", "differences", "is_this_variance_zero")
+LONG = ("five_estimators", "coming_from_lme4", "coming_from_mcmcglmm", "differences", "is_this_variance_zero")
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in LONG]
 
 

@@ -255,6 +255,12 @@ def _say_improper(model: Model, random: list[VariancePrior]) -> None:
         )
 
 
+def _closed(model: Model, priors: dict[str, Any]) -> bool:
+    """Whether a prior has no density that can be evaluated, so that only the conjugate scheme samples it."""
+    terms = [(term.name, term) for term in model.spec.terms] + [("residual", model.spec.residual)]
+    return any(getattr(priors[name].bind(term.structure, name), "closed", "") for name, term in terms)
+
+
 def _sampled(
     model: Model,
     priors: dict[str, Any],
@@ -266,8 +272,8 @@ def _sampled(
 ) -> Any:
     """Run the chain: the conjugate scheme with R's iterations, the collapsed one with as many draws as are kept."""
     _, burnin, thin, kept = run
-    if scheme == "auto":
-        scheme = "collapsed" if collapsed_is_cheap(model.spec) else "conjugate"
+    if scheme == "auto" and (_closed(model, priors) or not collapsed_is_cheap(model.spec)):
+        scheme = "conjugate"
     own = {"burnin": int(burnin), "thin": int(thin)} if scheme == "conjugate" else {}
     return model.spec.fit(
         "gibbs",

@@ -112,8 +112,7 @@ def _locations(table: pd.DataFrame, n: int) -> str:
 def summary_of(m: Any, random: bool = False) -> SummaryMCMCglmm:
     """Of a model fitted by `MCMCglmm`."""
     shown = m.Sol if random else m.chain(m.location, list(m.model.x_names))
-    parts = [
-        [(b.text, [name for name, _, _ in b.columns]) for b in some] for some in (m.model.random, m.model.residual)
-    ]
+    random_blocks = m.model.random[: len(m.model.sizes)]  # known variances of measurement errors are not shown
+    parts = [[(b.text, [name for name, _, _ in b.columns]) for b in some] for some in (random_blocks, m.model.residual)]
     dic = m.DIC if m.wants_dic else None
     return SummaryMCMCglmm(m.VCV, shown, parts[0], parts[1], m.model.fixed, dic, m.mcpar)

@@ -234,6 +234,23 @@ def test_deviance_and_dic_are_mcmcglmms(name):
     assert abs(m.DIC - want["DIC"]) < 2 * 4.5 * error
 
 
+@pytest.mark.slow
+def test_the_deviance_of_a_held_residual_has_the_sign_that_mcmcglmm_turned():
+    """MCMCglmm 2.36 counts n log R with the opposite sign where prior$R$fix = 1: its deviance is ours − 2 n log R."""
+    from tests.reference.load import reference
+
+    m = fitted("fixed_residual")
+    want = reference("mcmcglmm/simulated/fixed_residual")["deviance"]
+    error = np.sqrt(m.Deviance.var() / effectiveSize(m.Deviance).iloc[0] + want["sd"] ** 2 / want["ess"])
+    assert abs(m.Deviance.mean() - 2 * 360 * np.log(0.6) - want["mean"]) < 4.5 * error
+
+
+def test_known_error_variances_are_in_vcv_but_not_in_the_summary():
+    m = fitted("known_errors", nitt=3100, DIC=False)
+    assert (m.VCV["sqrt(mev):sqrt(mev).meta"] == 1.0).all()
+    assert "mev" not in str(summary(m))
+
+
 @pytest.fixture(scope="module")
 def small():
     return MCMCglmm(
