@@ -21,7 +21,7 @@ from .target import Target
 
 Float = NDArray[np.float64]
 LEAST_EFFICIENCY = 0.08  # of independence chains, below which slice sampling does as well
-_PLENTY = 0.58
+_PLENTY, _FEWER = 0.65, 0.96  # efficiency that is enough, and what a dimension takes of it
 _BATCHES, _CHECKS, _WALKERS, _POINTS = 5, 4, 6, 1200
 _POWER = 0.5  # of the density that the tails of a proposal are for
 PILOT_SECONDS, BLOCK_SECONDS = 20.0, 2.0
@@ -102,9 +102,12 @@ def explore(
     size = _effort(target)
     pilot, work = Pilot(target), Work()
     log = pilot.add(proposal, size, rng)
+    plenty, last = _PLENTY * _FEWER**target.d, 0.0
     for batch in range(_BATCHES):
-        if batch and expected_efficiency(log) > _PLENTY and pareto_k(log) < 0.5:
+        now = expected_efficiency(log)
+        if batch and pareto_k(log) < 0.5 and (now > plenty or 0.05 < now < 1.15 * last):
             break
+        last = now
         proposal = _learnt(pilot.cloud(), proposal, rng)
         log = pilot.add(proposal, size, rng)
     kept, best, judged = proposal, -np.inf, log
@@ -113,9 +116,10 @@ def explore(
         there = expected_efficiency(log, walked[1] - proposal.logpdf(walked[0]))
         efficiency = min(expected_efficiency(log), there)
         learnt = _learnt(pilot.cloud().beside(*walked), proposal, rng)
+        before = best
         if efficiency > best:
             best, kept, judged = efficiency, learnt, log
-        if efficiency > _PLENTY:
+        if efficiency > plenty or efficiency < 1.15 * before and best > 0.15:
             break
         proposal = learnt
         log = pilot.add(proposal, size, rng)
@@ -139,7 +143,7 @@ def _single(centre: Float, scale: Float) -> Proposal:
 def _effort(target: Target) -> int:
     """Points of a pilot batch: more where an evaluation is cheap."""
     d = target.d
-    return int(np.clip(PILOT_SECONDS / target.seconds / 8.0, 50 + 10 * d, 300 + 60 * d))
+    return int(np.clip(PILOT_SECONDS / target.seconds / 8.0, 50 + 10 * d, min(100 + 100 * d, 300 + 60 * d)))
 
 
 def _learnt(cloud: Cloud, before: Proposal, rng: np.random.Generator) -> Proposal:
