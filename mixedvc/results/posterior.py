@@ -36,6 +36,22 @@ class PosteriorResults(PosteriorPredicting, PosteriorReporting, PosteriorInferri
 
     Intervals are of highest posterior density ("hdi") or of equal tails ("quantile"). What only a maximised
     likelihood has (AIC, p-values, profiles, …) is refused by name.
+
+    Examples
+    --------
+    >>> import mixedvc as mv
+    >>> data = mv.load_data("dyestuff")
+    >>> fit = mv.fit("Yield ~ 1 + (1 | Batch)", data, method="gibbs", draws=500, workers=1, seed=1)
+    >>> fit
+    <PosteriorResults: Yield ~ 1 + (1 | Batch) by gibbs, 30 rows, 4 chains of 500 draws; .summary() prints it>
+    >>> h2 = fit.heritability("Batch")
+    >>> low, high = h2.interval(0.9)
+    >>> bool(low < h2.median < high)
+    True
+    >>> bool(fit.probability(lambda v: v["Batch"] > v["Residual"]) < 0.7)
+    True
+    >>> fit.posterior["posterior"]["share"].dims
+    ('chain', 'draw', 'term')
     """
 
     @property
