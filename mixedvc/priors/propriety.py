@@ -126,8 +126,8 @@ def _failures(
 
 
 def _groups(parts: Sequence[_Part]) -> list[tuple[_Part, ...]]:
-    """Groups of variances that may grow together: all of them, of many directions only one, two, and all."""
-    sizes = range(1, len(parts) + 1) if len(parts) <= 8 else (1, 2, len(parts))
+    """Groups of variances that may grow together: every one, of many variances only one, two, and all."""
+    sizes = range(1, len(parts) + 1) if len(parts) <= 5 else (1, 2, len(parts))
     return [group for size in sizes for group in combinations(parts, size)]
 
 
@@ -136,21 +136,29 @@ class _Space:
 
     def __init__(self, spec: ModelSpec, fixed: FixedPrior | None):
         self.spec = spec
+        self._sketches: dict[_Part, Float] = {}
         flat = np.setdiff1d(np.arange(spec.p), [] if fixed is None else fixed.which)
         self.Q = la.qr(spec.X[:, flat])[0] if len(flat) else np.empty((spec.n, 0))
 
     def gain(self, group: Sequence[_Part], most: int) -> int:
         """rank [X Z_S] − rank X, or `most` where it is at least that; X the columns with a flat prior."""
-        spec = self.spec
-        G = np.random.default_rng(11).standard_normal((spec.n, min(most, spec.n)))
-        total = np.zeros_like(G)
+        most = min(most, self.spec.n)
+        total = np.zeros((self.spec.n, most))
         for part in group:
-            image = _image(spec.all_terms[part.term], part.tail.effects, G)
-            total += image / max(float(np.abs(image).max()), 1e-300)
+            total += self._sketch(part, most)
         size = np.sqrt((total**2).sum(axis=0).max())
         total -= self.Q @ (self.Q.T @ total)
-        values = la.svd(total)[1]
+        values = la.svd(la.small_qr(total)[1])[1]
         return int((values > _TINY * size).sum()) if len(values) else 0
+
+    def _sketch(self, part: _Part, most: int) -> Float:
+        """(n, most) products of the part's V_j with random vectors, of size one; kept, as groups share them."""
+        have = self._sketches.get(part)
+        if have is None or have.shape[1] < most:
+            G = np.random.default_rng(11 + part.term).standard_normal((self.spec.n, max(most, 8)))
+            image = _image(self.spec.all_terms[part.term], part.tail.effects, G)
+            have = self._sketches[part] = image / max(float(np.abs(image).max()), 1e-300)
+        return have[:, :most]
 
     @property
     def spanning(self) -> str:

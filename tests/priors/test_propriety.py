@@ -36,6 +36,9 @@ def _accepted(formula: str, given: Any, groups: int = 6, **options: Any) -> bool
         ("y ~ x + (x || g)", P.Flat("variance"), 4),
         ("y ~ x + (x | g)", P.Flat("variance"), 6),  # more than 4 levels in each direction
         ("y ~ x + (x | g)", P.Flat("sd"), 3),
+        ("y ~ x + (x | g)", P.InverseWishart(1.0, -2.0), 5),  # more than 1 + 2 levels
+        ("y ~ x + (x | g)", P.InverseWishart(1.0, -1.0), 9),  # never: infinite mass where Σ is singular
+        ("y ~ x + (x | g)", P.LKJ(2.0, P.Flat("variance")), 4),
     ],
 )
 def test_the_number_of_levels_a_flat_prior_needs(formula: str, prior: Any, least: int):
@@ -46,6 +49,33 @@ def test_fixed_effects_absorb_levels_unless_they_have_a_prior():
     assert _accepted("y ~ 0 + f + (1 | g)", {"g": P.Flat()}, 6)
     assert not _accepted("y ~ 0 + f + (1 | g)", {"g": P.Flat()}, 4)  # groups are within f: two absorbed
     assert _accepted("y ~ 0 + f + (1 | g)", {"g": P.Flat(), "fixed": P.Normal(0, sd=10)}, 4)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        P.InverseWishart(1.0, 0.5, improper=True),
+        P.InverseWishart(1.0, 0.0),
+        P.InverseWishart(1.0, -2.0),
+        P.Flat("variance"),
+    ],
+)
+def test_tails_of_a_matrix_are_those_of_one_eigenvalue(prior: Any):
+    # of eigenvalues λ far above the rest Σ has measure λ^{k−1} dλ, far below dλ
+    from mixedvc.structures import make
+
+    for k in (2, 3):
+        s = make("us", k)
+        tail = prior.bind(s, "g").tails()[0]
+        Q = np.linalg.qr(np.random.default_rng(k).standard_normal((k, k)))[0]
+
+        def log_density(x: float, s: Any = s, Q: np.ndarray = Q, k: int = k) -> float:
+            d = np.append(np.exp(x), np.arange(1.0, k))
+            return float(prior.bind(s, "g").logpdf(s.start((Q * d) @ Q.T)[None])[0])
+
+        assert (log_density(23.0) - log_density(18.0)) / 5.0 + k == pytest.approx(tail.up, abs=1e-4)
+        near = (log_density(-18.0) - log_density(-23.0)) / 5.0 + 1.0
+        assert near > 100.0 if tail.down == np.inf else near == pytest.approx(tail.down, abs=1e-4)
 
 
 @pytest.mark.parametrize("prior", [P.Flat("log"), P.InverseGamma(0, 0), P.InverseWishart(1, 0), P.InverseGamma(0.5, 0)])
