@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..design.spec import ModelSpec, Term
 from ..errors import MissingExtra
 from ..inference.parameters import Parameter, par_slices, parameters, theta_slices
+from ..inference.posterior import one_by_one
 from ..inference.ratios import weights
 from ..inference.traits import effects_of, parameter_shares, share_forms
 from ..linalg.memory import require
@@ -154,9 +155,10 @@ def effect_draws(fit: PosteriorResults) -> tuple[Float, ...]:
     size = 8 * d.chains * d.count * sum(term.q * term.k for term in terms)
     require(size, "the draws of all random effects", "random_effects_draws(draws=…) gives some of them.")
     out = tuple(np.empty((d.chains * d.count, term.q, term.k)) for term in terms)
-    for at, found in enumerate(draws_of_effects(fit.sampled_by, d)):
-        for own, u in zip(out, found, strict=True):
-            own[at] = u
+    with one_by_one(fit.spec):
+        for at, found in enumerate(draws_of_effects(fit.sampled_by, d)):
+            for own, u in zip(out, found, strict=True):
+                own[at] = u
     return tuple(own.reshape(d.chains, d.count, *own.shape[1:]) for own in out)
 
 
