@@ -5,8 +5,9 @@ zero has a Gaussian tail, where a logarithm would have an exponential one.  Corr
 bounds), so that a flat density is Gaussian.
 
 An unstructured Σ = T S Tᵀ is taken in effects that are orthogonal over the rows and of unit size (T): the intercept and
-slope of a year are nearly one effect, and a sampler in the user's own basis would walk a knife's edge.  S has sds and
-canonical partial correlations (Lewandowski, Kurowicka & Joe 2009), which stay at rest when a variance goes to zero.
+slope of a year are nearly one effect, and a sampler in the user's own basis would walk a knife's edge.  T is upper
+triangular, so that later effects stay what they are: a slope without variance is a zero in S, not a correlation of ±1.
+S has sds and canonical partial correlations (Lewandowski, Kurowicka & Joe 2009), at rest where a variance is zero.
 """
 
 from __future__ import annotations
@@ -249,8 +250,8 @@ def coordinates_of(spec: ModelSpec, term: Term, held: Float | None, left: Float)
     diagonal = np.maximum(term.covariance.diagonal(term.positions), 0.0)[term.codes]
     sizes = _sizes(term, diagonal, left)
     if structure.name == "us":
-        C = orthogonalising(term.basis, diagonal) if term.k > 1 else None
-        return Spherical(structure, np.diag(sizes) if C is None else sizes[:, None] * C)
+        C = orthogonalising(term.basis[:, ::-1], diagonal) if term.k > 1 else None
+        return Spherical(structure, np.diag(sizes) if C is None else sizes[:, None] * C[::-1, ::-1])
     unit = _units(structure, sizes)
     return Boxed(structure, unit, _powers(structure))
 
