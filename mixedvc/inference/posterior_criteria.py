@@ -51,7 +51,7 @@ def conditional_loglik(spec: ModelSpec, e: Float, Sigma: Float) -> Float:
     for levels, rows in _alike(spec):
         own = B[rows]  # (g, c, k): every level with the same effects in its rows
         S = np.einsum("ca,dab,eb->dce", own[0], Sigma, own[0], optimize=True)
-        scale = np.linalg.norm(own, axis=2) / np.linalg.norm(own[0], axis=1)
+        scale = _length(own) / _length(own[0])
         z = e[:, rows] / scale
         L = la.small_cholesky(S)
         half = la.small_solve(L, z.transpose(0, 2, 1))
@@ -59,6 +59,11 @@ def conditional_loglik(spec: ModelSpec, e: Float, Sigma: Float) -> Float:
         constant = rows.shape[1] * LOG2PI + logdet[:, None] + 2.0 * np.log(scale).sum(axis=1)
         out[:, levels] = -0.5 * (constant + np.square(half).sum(axis=1))
     return out
+
+
+def _length(B: Float) -> Float:
+    """Euclidean length of the rows of B (..., k)."""
+    return np.asarray(np.sqrt(np.square(B).sum(axis=-1)))
 
 
 def _alike(spec: ModelSpec) -> list[tuple[Positions, Positions]]:
@@ -70,7 +75,7 @@ def _alike(spec: ModelSpec) -> list[tuple[Positions, Positions]]:
     for level in range(residual.q):
         rows = order[starts[level] : starts[level + 1]]
         own = residual.basis[rows]
-        unit = own / np.linalg.norm(own, axis=1, keepdims=True)
+        unit = own / _length(own)[:, None]
         found.setdefault(np.round(unit, 12).tobytes(), []).append((level, rows))
     return [(np.array([g for g, _ in some]), np.stack([rows for _, rows in some])) for some in found.values()]
 

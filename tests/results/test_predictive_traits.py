@@ -27,6 +27,7 @@ def data():
     code[:7] = np.arange(7)
     x = rng.normal(size=N)
     w = rng.uniform(0.5, 2.0, N)
+    w[list(HOLES)] = [0.2, 5.0, 0.3, 4.0]
     u = np.linalg.cholesky(A) @ rng.normal(size=(Q, 2)) @ np.diag([1.0, 0.7])
     e = rng.multivariate_normal([0, 0], R, N) / np.sqrt(w)[:, None]
     Y = np.array([1.0, -1.0]) + np.outer(x, [0.5, 0.2]) + u[code] + e
@@ -107,7 +108,9 @@ def test_missing_cells_have_their_law_given_every_cell_that_was_observed(fit, tr
     check_means(got["value"], mixture, some, fit, fixed_of(fit, F[some]))
     check_limits(got["lower"], got["upper"], mixture, some, fit, 0.9, kind)
     assert_allclose(got["se"], np.sqrt(mixture.var[some]), rtol=Z * np.sqrt(0.7 / ess(fit)))
-    assert list(fit.impute(draws=True).columns) == cells
+    drawn = fit.impute(draws=True)
+    assert list(drawn.columns) == cells
+    assert (np.abs(drawn.mean() - mixture.mean[some]) < Z * np.sqrt(mixture.var[some] / ess(fit))).all()
 
 
 def fixed_of(fit, F):
