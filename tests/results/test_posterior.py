@@ -197,6 +197,9 @@ def test_derived_quantities_take_functions_of_arrays_and_of_numbers(fit):
     par = fit.draws.par
     at_once = fit.derived(lambda v: v["Subject[Days]"] / v["Residual"], name="ratio")
     assert_allclose(at_once.draws, par[..., 2] / par[..., 3], **IDENTITY)
+    asked = []
+    fit.derived(lambda v: asked.append(1) or v["Residual"] * 2)
+    assert len(asked) < 10  # of 4,000 draws
     by_draw = fit.derived(lambda v: math.sqrt(v["Residual"]) if v["Residual"] > 600 else 0.0)
     assert_allclose(by_draw.draws, np.where(par[..., 3] > 600, np.sqrt(par[..., 3]), 0.0), **IDENTITY)
     wrong_at_once = fit.derived(lambda v: v["Residual"] * 0 + np.max(v["Residual"]))  # of arrays: the largest of all
