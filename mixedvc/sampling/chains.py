@@ -100,13 +100,13 @@ class Memory:
     folder: str | None = None
 
     def __init__(self, chains: int):
-        self._pieces: list[list[tuple[int, Piece]]] = [[] for _ in range(chains)]
+        self._pieces: list[list[Piece]] = [[] for _ in range(chains)]
 
     def reserve(self, rows: int) -> None:
         """Nothing: lists grow."""
 
     def put(self, chain: int, row: int, piece: Piece) -> None:
-        self._pieces[chain].append((row, piece))
+        self._pieces[chain].append(piece)
 
     def safe(self, at: list[At]) -> None:
         """Nothing: what is in memory is lost with the process."""
@@ -115,8 +115,8 @@ class Memory:
         """Nothing is open."""
 
     def take(self, count: int, kept: list[int]) -> tuple[dict[str, Float], tuple[Float, ...] | None, list[Piece]]:
-        # an interruption may have come between `put` and the note that the rows count: such rows are left out
-        whole = [joined([p for row, p in mine if row < n]) for mine, n in zip(self._pieces, kept, strict=True)]
+        # an interruption may have come between `put` and the note that the rows count: such rows, the last, are cut off
+        whole = [joined(mine) for mine in self._pieces]
         rows = {name: np.stack([getattr(piece, name)[:count] for piece in whole]) for name in ROWS}
         effects = None
         if whole[0].effects is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedvc.likelihood.choose import choose
 from mixedvc.priors.resolve import resolve
-from mixedvc.sampling.base import Piece
+from mixedvc.sampling.base import ROWS, Piece
 from mixedvc.sampling.target import Target
 from mixedvc.testing import assemble
 
@@ -61,5 +61,8 @@ class Walk:
             kept = np.where(np.arange(self.block) == 4, np.nan, kept)
         iteration = count + self.plan.thin * np.arange(1, self.block + 1)
         theta = np.exp(np.stack([kept, -kept], axis=1))
+        if stop in ROWS:  # one quantity alone is not finite
+            iteration = np.where(np.arange(self.block) == 4, np.inf, iteration) if stop == "lp" else iteration
+            kept = np.where(np.arange(self.block) == 4, np.nan, kept) if stop in ("loglik", "beta") else kept
         piece = Piece(theta, theta, kept[:, None], iteration, kept, None, {"iterations": float(len(steps))})
         return piece, {"at": np.array([count + len(steps), blocks + 1, walk[-1]])}

@@ -218,6 +218,13 @@ def test_93_a_draw_that_is_not_finite_names_chain_block_iteration_and_leaves_the
     path.unlink()
 
 
+@pytest.mark.parametrize("what", ["lp", "beta"])
+def test_93_every_quantity_of_a_draw_is_looked_at(what):
+    with pytest.raises(ConvergenceError, match=rf"draw 5 of the block has a {what} that is not finite") as caught:
+        run(target(), Counting(how=what), replace(ASKED, draws=60))
+    Path(re.search(r"in '([^']*\.npz)'", str(caught.value))[1]).unlink()
+
+
 def test_effects_kept_while_sampling_are_those_drawn_afterwards():
     from mixedvc.sampling.effects import draws_of_effects
 
