@@ -251,7 +251,10 @@ def coordinates_of(spec: ModelSpec, term: Term, held: Float | None, left: Float)
     sizes = _sizes(term, diagonal, left)
     if structure.name == "us":
         C = orthogonalising(term.basis[:, ::-1], diagonal) if term.k > 1 else None
-        return Spherical(structure, np.diag(sizes) if C is None else sizes[:, None] * C[::-1, ::-1])
+        if C is None:
+            return Spherical(structure, np.diag(sizes))
+        rms = np.sqrt(np.square(term.basis).T @ diagonal / len(left))
+        return Spherical(structure, np.triu(C[::-1, ::-1]) / rms[:, None] * (rms * sizes))
     unit = _units(structure, sizes)
     return Boxed(structure, unit, _powers(structure))
 

@@ -17,7 +17,7 @@ from ..linalg import dense as la
 from ..linalg.stacks import stacked_triangular_inverse
 
 Float = NDArray[np.float64]
-_STEPS = 25  # of EM
+_STEPS, _HELD = 25, 2.0  # of EM; points that a component has beside the data
 _TAILS, _FAR, _FAR_SCALE, _FAR_DF = 0.15, 0.03, 2.5, 3.0
 
 
@@ -103,25 +103,25 @@ def fitted(z: Float, weights: Float, prior: Proposal, most: int, rng: np.random.
     weights : (K,)
         Importance weights, summing to one.
     prior : Proposal
-        Whose covariance a component of few points is drawn towards.
+        Whose covariance keeps a component of few points from collapsing.
     most : int
     rng : Generator
         Where the components begin.
     """
     d, effective = z.shape[1], 1.0 / float(np.square(weights).sum())
     held = prior.moments()[1]
-    best, highest, df = prior, -np.inf, 0.0
+    best, highest, since = prior, -np.inf, 0
     for count in range(1, most + 1):
         own = count * (1 + d + d * (d + 1) // 2)
         if count > 1 and effective < 4.0 * own:
             break
-        better = False
-        for df in (4.0, 12.0) if count == 1 else (float(best.dfs[0]),):
+        since += 1
+        for df in (4.0, 12.0) if count == 1 else (12.0, float(best.dfs[0])):
             found = _em(z, weights, _seeded(z, weights, count, df, rng), effective, held)
-            value = effective * float(weights @ found.logpdf(z)) - own  # Akaike: prediction is what counts
+            value = effective * float(weights @ found.logpdf(z)) - 1.5 * own
             if value > highest:
-                best, highest, better = found, value, True
-        if not better:
+                best, highest, since = found, value, 0
+        if since > 1:
             break
     return best
 
@@ -172,9 +172,9 @@ def covariance_root(cov: Float) -> Float:
 
 
 def _em(z: Float, weights: Float, start: Proposal, effective: float, held: Float) -> Proposal:
-    """Weighted EM; `held` (d, d) is worth d + 1 points of each component."""
+    """Weighted EM; each component has a point's worth of `held` (d, d), so that none collapses."""
     now, d, before = start, z.shape[1], -np.inf
-    few = (d + 1.0) / effective
+    few = _HELD / effective
     for _ in range(_STEPS):
         parts, distance = now.parts(z)
         total = logsumexp(parts, axis=1)

@@ -11,11 +11,22 @@ GOOD_K = 0.7  # Pareto k from which importance weights have no usable variance
 _LONGEST = 100.0  # stay of a chain that counts: slice steps end longer ones
 
 
-def truncated(log_weights: Float) -> Float:
-    """Weights summing to one, none above √K times their mean (Ionides 2008)."""
-    log = log_weights - logsumexp(log_weights)
-    log = np.minimum(log, -0.5 * np.log(len(log)))
-    return np.asarray(np.exp(log - logsumexp(log)))
+def truncated(log_weights: Float, least: float = 20.0) -> Float:
+    """Weights summing to one, none above √K times their mean (Ionides 2008), worth `least` points or half of them.
+
+    Where a few points rule all the same, the weights are taken to a power below one: an early proposal far from the
+    posterior still learns which way to go.
+    """
+    least, power = min(least, 0.5 * len(log_weights)), 1.0
+    for _ in range(30):
+        log = power * log_weights
+        log = log - logsumexp(log)
+        log = np.minimum(log, -0.5 * np.log(len(log)))
+        weights = np.exp(log - logsumexp(log))
+        if np.square(weights).sum() * least <= 1.0:
+            break
+        power *= 0.7
+    return np.asarray(weights)
 
 
 def expected_acceptance(log_weights: Float) -> float:
