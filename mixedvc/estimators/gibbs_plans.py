@@ -67,8 +67,6 @@ def _scheme(target: Target, scheme: str, proposal: str | None) -> tuple[str, str
         return "conjugate", "a prior has no density that can be evaluated"
     if scheme != "auto":
         return scheme, "it was asked for"
-    if proposal is None and any(b.structure.k > 1 and hasattr(b, "alpha_mu") for b in target.priors.terms):
-        return "conjugate", "parameter-expanded covariance matrices mix well there, near zero too"
     if proposal is not None or collapsed_is_cheap(target):
         return "collapsed", "few variances, a likelihood quickly evaluated"
     return "conjugate", "many variances, or a likelihood slow to evaluate"

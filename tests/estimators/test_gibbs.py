@@ -139,15 +139,6 @@ def test_a_prior_without_a_density_is_sampled_by_the_conjugate_scheme_alone():
             sampled(wide(), priors=priors, **options)
 
 
-def test_expanded_covariance_matrices_go_to_the_conjugate_scheme_unless_a_proposal_is_asked_for():
-    spec = problems.bound("slopes")
-    priors = {"id": ParameterExpanded(V=1, nu=2, alpha_mu=0, alpha_V=100)}
-    assert sampled(spec, priors=priors, burnin=10).draws.plan.name == "conjugate"
-    assert sampled(spec, priors=priors, draws=10, proposal="slice", burnin=0).draws.plan.name == "collapsed"
-    scalar = sampled(assemble.one_way(6, 5, seed=1), priors={"g": ParameterExpanded(V=1, nu=1, alpha_V=100)})
-    assert scalar.draws.plan.name == "collapsed"
-
-
 def test_burn_in_by_default_is_what_the_scheme_needs():
     spec = assemble.one_way(6, 5, seed=1)
     assert sampled(spec, scheme="conjugate").draws.burnin == 1000
