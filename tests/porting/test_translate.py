@@ -207,6 +207,31 @@ def test_known_covariances_reach_the_fit():
     np.testing.assert_allclose(space["m"].llf, mv.fit("y ~ x + (1 | id:K)", d, cov={"K": K}).llf, **IDENTITY)
 
 
+SAMPLED = {
+    "h2 <- m$VCV[, 'animal'] / rowSums(m$VCV)": 'h2 = m.VCV["animal"] / rowSums(m.VCV)',
+    "posterior.mode(m$VCV[, 1:4])": "print(posterior_mode(m.VCV.iloc[:, 0:4]))",
+    "HPDinterval(m$Sol[, c(2, 5)], prob = 0.9)": "print(HPDinterval(m.Sol.iloc[:, [1, 4]], prob=0.9))",
+    "autocorr(m$VCV)": "print(autocorr(m.VCV))",
+    "plot(m$Sol)": "plot(m.Sol)",
+    "summary(m$VCV)": "print(summary(m.VCV))",
+    "heidel.diag(m$VCV)": "print(heidel_diag(m.VCV))",
+    "m$DIC": "print(m.DIC)",
+    "predict(m, marginal = ~ g, interval = 'confidence')": 'print(predict(m, marginal="~g", interval="confidence"))',
+}
+
+
+@pytest.mark.parametrize("line", SAMPLED)
+def test_lines_of_a_session_with_mcmcglmm_become_those_of_the_port(line):
+    made = translate(
+        f"m <- MCMCglmm(y ~ x, random = ~ g, data = d, prior = list(R = list(V = diag(2)/3, nu = 2)))\n{line}"
+    )
+    assert made.complete, made.report()
+    code = made.code.splitlines()
+    assert code[-1] == SAMPLED[line]
+    assert "from mixedvc.porting.mcmcglmm import *" in code
+    assert code[-2] == ('m = MCMCglmm("y ~ x", random="~g", data=d, prior={"R": {"V": np.eye(2) / 3, "nu": 2}})')
+
+
 PROBLEMS = {
     'MCMCglmm(y ~ x, family = "poisson", data = d)': ("line 1, column 26", "family='poisson' is not available"),
     "MCMCglmm(y ~ x, random = ~us(1 + x):g + corgh(x):g, data = d)": ("column 41", "corgh()"),
