@@ -13,8 +13,10 @@ from .choose import Cost, cost_of
 from .grouped_elimination import Elimination, elimination_of
 from .grouped_evaluation import GroupedEvaluation
 from .grouped_layout import Layout, layout_of, same_partition
+from .grouped_marginals import Levels, grouped_marginals, levels_of
 from .grouped_moments import grouped_moments
 from .grouped_state import GroupedState
+from .marginals import Marginals, marginals_one_by_one
 from .rows import Rows, working_rows
 
 Float = NDArray[np.float64]
@@ -40,6 +42,20 @@ class GroupedLikelihood:
             state = GroupedState(self._layout, self._elimination, theta, self._rows.n)
             self._last = GroupedEvaluation(state, self._rows, self._ZQ, self._Zy, self.reml)
         return self._last
+
+    @cached_property
+    def _levels(self) -> Levels:
+        return levels_of(self._layout, self._rows, np.column_stack([self._ZQ, self._Zy]))
+
+    def marginals(self, thetas: Float) -> Marginals:
+        """Each row of `thetas` (K, m): of one factor all at once."""
+        if len(self._layout.factors) > 1:
+            return marginals_one_by_one(self, thetas)
+        found, thin = grouped_marginals(self._layout, self._rows, self._levels, thetas, self.reml)
+        if thin.any():
+            again = marginals_one_by_one(self, thetas[thin])
+            found.loglik[thin], found.beta[thin], found.root[thin] = again.loglik, again.beta, again.root
+        return found
 
     @cached_property
     def _moments(self) -> tuple[Float, Float]:
@@ -79,6 +95,7 @@ class _Grouped:
             each=calls + each + 30.0 * lead.q * k**3,
             memory=8.0 * (6.0 * matrices + 1.5 * min(pairs, 4e7) + spec.n * (3.0 * effects + spec.p)),
             reason=_reason(spec, first, rest, sizes),
+            loglik=None if rest else 1e5 + lead.q * k**2 * (20.0 * k + 2.0 * (spec.p + 1) ** 2),
         )
 
     @staticmethod

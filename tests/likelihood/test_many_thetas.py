@@ -250,10 +250,54 @@ def test_blocks_larger_than_a_table_is_worth_are_evaluated_one_by_one():
     equal(marginals(likelihood, at), marginals(likelihoods.get("dense")(spec), at), spec)
 
 
+# ---- one grouping factor ------------------------------------------------------------------------------------
+
+
+def slopes_of(groups, far=0.0, weights=None, sizes=4):
+    """Intercepts and slopes of groups and one more effect of the same groups; a covariate around `far`."""
+    n = groups * sizes
+    x = far + RNG.standard_normal(n)
+    group = np.repeat([f"g{i}" for i in range(groups)], sizes)
+    basis = np.column_stack([np.ones(n), x])
+    terms = [assemble.term("g", group, basis=basis), assemble.term("again", group, basis=RNG.standard_normal((n, 1)))]
+    return assemble.spec(5.0 + RNG.standard_normal(n), basis, terms, weights=weights)
+
+
+def test_one_factor_with_several_terms_is_eliminated_at_all_thetas_at_once():
+    for spec in (slopes_of(9), slopes_of(9, weights=RNG.uniform(0.3, 3.0, 36))):
+        likelihood = likelihoods.get("grouped")(spec)
+        at = points(spec)
+        equal(marginals(likelihood, at), marginals(likelihoods.get("dense")(spec), at), spec)
+
+
+def test_levels_with_the_same_rows_are_counted_once():
+    spec = assemble.one_way(30, 4)
+    likelihood = likelihoods.get("grouped")(spec)
+    at = points(spec)
+    equal(marginals(likelihood, at), marginals(likelihoods.get("dense")(spec), at), spec)
+    np.testing.assert_array_equal(likelihood._levels.counts, [30.0])
+
+
+def test_collinear_effects_and_singular_covariances_keep_their_digits():
+    spec = slopes_of(12, far=2000.0)
+    S, other, residual = spec.sigmas(thetas.interior(spec, np.random.default_rng(2)))
+    b = np.sqrt(np.diag(S))
+    at = np.array([spec.theta([Sigma, other, residual]) for Sigma in (S, np.outer(b, b), 0.0 * S)])
+    likelihood = likelihoods.get("grouped")(spec)
+    equal(marginals(likelihood, at), marginals_one_by_one(likelihood, at), spec, rtol=1e-8)
+
+
+def test_a_residual_next_to_nothing_beside_the_groups_is_left_to_single_evaluations():
+    spec = assemble.one_way(6, 4)
+    likelihood = likelihoods.get("grouped")(spec)
+    at = np.array([[1.0, 1e-9], [1.0, 1.0], [1e9, 1.0]])
+    equal(marginals(likelihood, at), marginals_one_by_one(likelihood, at), spec)
+
+
 # ---- one θ among others ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["spectral", "woodbury", "blocks", "sparse"])
+@pytest.mark.parametrize("name", ["spectral", "woodbury", "blocks", "grouped", "sparse"])
 def test_what_a_theta_gives_does_not_depend_on_its_neighbours(name):
     spec = twin_pairs() if name == "blocks" else kernel_and(*([] if name == "spectral" else [herds()]))
     kind = likelihoods.get(name)
