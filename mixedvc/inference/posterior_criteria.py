@@ -95,7 +95,8 @@ def unit_labels(spec: ModelSpec) -> tuple[str, NDArray[np.object_]]:
 def marginal_deviances(likelihood: Likelihood, draws: Draws) -> tuple[Float, float]:
     """−2 log p(y | θ, β) of every kept draw, (C·D,), and at the posterior means."""
     spec = likelihood.spec
-    theta, beta = draws.theta.reshape(-1, draws.theta.shape[2]), draws.beta.reshape(-1, spec.p)
+    theta = draws.theta.reshape(-1, draws.theta.shape[2])
+    beta = draws.beta.reshape(len(theta), spec.p)
     at = _fixed_loglik(likelihood, theta, beta)
     means = _fixed_loglik(likelihood, theta.mean(axis=0)[None], beta.mean(axis=0)[None])
     return -2.0 * at, float(-2.0 * means[0])

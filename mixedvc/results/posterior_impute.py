@@ -66,6 +66,8 @@ def _rows(fit: Any) -> tuple[dict[str, Any], Float, Any]:
             "impute(): residuals of this model depend on each other within a group, and a row without a response is in "
             "none; predict(rows, interval='prediction') takes its residual as independent of the others"
         )
+    if not spec.dropped.count:
+        return {"record": np.empty(0, dtype=object)}, np.empty(0), lambda: np.empty((len(fit._effects), 0))
     rows, labels = _without_response(fit)
 
     def drawn() -> Float:

@@ -169,7 +169,8 @@ def loo_score(
     for at in range(0, m, step):
         some = np.ascontiguousarray(np.moveaxis(values[:, :, at : at + step], 2, 0))
         parts.append(stats.loo(some, chain_axis=-2, draw_axis=-1, r_eff=relative_ess))
-    elpd, k, p = (np.concatenate([np.atleast_1d(part[j]) for part in parts]) for j in range(3))
+    elpd, k = (np.concatenate([np.atleast_1d(part[j]) for part in parts]) for j in range(2))
+    p = logsumexp(values, axis=(0, 1)) - np.log(C * D) - elpd
     frame = pd.DataFrame({"elpd": elpd, "pareto_k": k}, index=pd.Index(labels, tupleize_cols=False, name=unit))
     good = min(1.0 - 1.0 / np.log10(C * D), 0.7) if C * D > 10 else 0.0
     return ElpdScore("loo", unit, frame, float(p.sum()), marginal, float(good))

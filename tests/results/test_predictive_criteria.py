@@ -175,6 +175,20 @@ def test_large_pareto_k_is_said_in_words(data):
     assert made.unreliable >= 1 and "Pareto k" in str(made)
 
 
+def test_models_without_fixed_or_random_effects_are_scored(data):
+    bare = mv.fit("y ~ 0 + (1 | g)", data, weights="w", priors=HELD, draws=50, **OPTIONS)
+    want = -2 * stats.multivariate_normal.logpdf(bare.spec.y, np.zeros(24), V_of(bare, [1.2, 0.7]))
+    assert_allclose(bare.deviances(marginal=True), want, **OBJECTIVE)
+    assert_allclose(bare.dic(marginal=True).p, 0, atol=1e-9)
+    assert_allclose(bare.log_evidence().value, -want / 2, **OBJECTIVE)
+    assert bare.predict(data.head(2), interval="prediction").notna().all().all()
+    linear = mv.fit("y ~ x", data, priors={"residual": HELD["residual"]}, draws=50, **OPTIONS)
+    assert linear.random_effects == {} and linear.impute().empty
+    assert_allclose(linear.deviances(marginal=True), linear.deviances(), **OBJECTIVE)
+    with pytest.raises(OptionError, match="no random terms"):
+        linear.random_effects_draws()
+
+
 def test_units_of_several_traits_are_records(data):
     frame = data.copy()
     frame.loc[[2, 9], "z"] = np.nan
@@ -302,12 +316,18 @@ def test_levels_known_by_their_own_features_have_their_law(genomic):
     assert_allclose(drawn.corr(), want, atol=Z / np.sqrt(4000))
 
 
-def test_effects_of_features_have_their_law(genomic):
-    fit, frame, W, _ = genomic
+@pytest.mark.parametrize("m", [6, 25])
+def test_effects_of_features_have_their_law(genomic, m):
+    """Fewer features than levels, which the levels tell apart, and more, of which some part is never seen."""
+    _, frame, W, _ = genomic
+    W = pd.DataFrame(np.random.default_rng(m).normal(size=(10, m)), W.index)
+    cov = {"W": mv.Features(W)}
+    priors = {"id": mv.priors.Fixed(1.5), "residual": mv.priors.Fixed(1.0)}
+    fit = mv.fit("y ~ 1 + (1 | id:W)", frame, cov=cov, priors=priors, draws=500, **OPTIONS)
     got = fit.feature_effects(se=True)
-    reference = mv.fit(
-        "y ~ 1 + (1 | id:W)", frame, cov={"W": mv.Features(W)}, fixed_varcomp={"id": 1.5, "Residual": 1.0}
-    ).feature_effects(se=True)
-    assert_allclose(got["effect"], reference["effect"], **PARAMETER)
-    assert_allclose(got["se"], reference["se"], rtol=Z / np.sqrt(2 * 500))
-    assert_allclose(got["reliability"], reference["reliability"], atol=0.2)
+    held = mv.fit("y ~ 1 + (1 | id:W)", frame, cov=cov, fixed_varcomp={"id": 1.5, "Residual": 1.0})
+    want = held.feature_effects(se=True)
+    assert_allclose(got["effect"], want["effect"], **PARAMETER)
+    assert_allclose(got["se"], want["se"], rtol=Z / np.sqrt(2 * 500))
+    assert_allclose(got["reliability"], want["reliability"], atol=0.2)
+    assert list(fit.feature_effects().columns) == ["effect", "standardised"]
