@@ -161,7 +161,7 @@ class PosteriorInferring:
         f"probability() say how large it may be, {EVIDENCE} with and without the term; {POINT} a test"
     )
     anova = refused(f"contrast() and emmeans() have posteriors, {EVIDENCE}; {POINT} F tests")
-    bootstrap = refused("the draws are the distribution: see draws_frame(), derived() and posterior_predict()")
+    bootstrap = refused("the draws are the distribution: see draws_frame(), derived() and posterior_predictive()")
     booted = refused("the draws are the distribution: see draws_frame()")
     profile = refused("marginal posteriors take the place of profiles: plot_density(), variances()")
     profiler = refused("marginal posteriors take the place of profiles: plot_density()")
