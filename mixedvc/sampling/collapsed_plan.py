@@ -119,7 +119,7 @@ def explore(
         before = best
         if efficiency > best:
             best, kept, judged = efficiency, learnt, log
-        if efficiency > plenty or efficiency < 1.15 * before and best > 0.15:
+        if efficiency > plenty or (efficiency < 1.15 * before and best > 0.15):
             break
         proposal = learnt
         log = pilot.add(proposal, size, rng)
