@@ -204,6 +204,8 @@ def test_derived_quantities_take_functions_of_arrays_and_of_numbers(fit):
     assert_allclose(by_draw.draws, np.where(par[..., 3] > 600, np.sqrt(par[..., 3]), 0.0), **IDENTITY)
     wrong_at_once = fit.derived(lambda v: v["Residual"] * 0 + np.max(v["Residual"]))  # of arrays: the largest of all
     assert_allclose(wrong_at_once.draws, par[..., 3], **IDENTITY)
+    half_wrong = fit.derived(lambda v: np.maximum(v["Residual"], np.median(v["Residual"])))
+    assert_allclose(half_wrong.draws, par[..., 3], **IDENTITY)
     of_beta = fit.derived(lambda v: v["Days"] * v["Residual"])
     assert_allclose(of_beta.draws, fit.draws.beta[..., 1] * par[..., 3], **IDENTITY)
     with pytest.raises(OptionError, match="no parameter is called 'kin'; there are 'Subject\\[Intercept\\]'"):
@@ -224,12 +226,12 @@ def test_a_probability_is_the_part_of_the_draws_in_which_a_statement_holds(fit):
 
 
 def test_contrasts_are_linear_functions_of_the_draws(fit):
-    made = fit.contrast(["Days = 1.5", {"Days": 2.0, "Intercept": -1.0}])
+    made = fit.contrast(["Days = 10.5", {"Days": 2.0, "Intercept": -1.0}])
     beta = fit.draws.beta
     assert_allclose(made.draws[..., 0], beta[..., 1], **IDENTITY)
     assert_allclose(made.draws[..., 1], 2 * beta[..., 1] - beta[..., 0], **IDENTITY)
     assert_allclose(
-        made.frame.above, [(beta[..., 1] > 1.5).mean(), (2 * beta[..., 1] > beta[..., 0]).mean()], **IDENTITY
+        made.frame.above, [(beta[..., 1] > 10.5).mean(), (2 * beta[..., 1] > beta[..., 0]).mean()], **IDENTITY
     )
     assert "P(>rhs)" in str(made) and "P(>0)" in str(fit.contrast("Days"))
     with pytest.raises(TypeError, match="df"):
@@ -250,6 +252,16 @@ def test_marginal_means_are_those_of_a_point_fit_at_every_draw():
     slopes = fit.emmeans("Sex", var="age")
     assert_allclose(slopes.draws[..., 0], fit.draws.beta[..., fit.spec.x_names.index("age")], **PARAMETER)
     assert "Marginal slopes in age" in str(slopes)
+
+
+def test_marginal_means_count_the_offset():
+    data = mv.load_data("sleepstudy").assign(o=100.0)
+    spec = mv.model("Reaction ~ Days + offset(o) + (1 | Subject)", data)
+    rng = np.random.default_rng(6)
+    fit = results_of(spec, 1.0 + rng.random((2, 50, 2)), rng.random((2, 50, 2)))
+    means = fit.emmeans("Days", at={"Days": [0, 2]})
+    beta = fit.draws.beta
+    assert_allclose(means.draws, 100.0 + beta[..., [0]] + beta[..., [1]] * np.array([0.0, 2.0]), **IDENTITY)
 
 
 # ---- frames ---------------------------------------------------------------------------------------------------------
