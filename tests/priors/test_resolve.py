@@ -171,6 +171,16 @@ def test_the_default_prior_of_a_random_slope_does_not_depend_on_where_x_is_zero(
     np.testing.assert_allclose(second.logpdf(new), first.logpdf(old), rtol=1e-6, atol=1e-6)
 
 
+def test_three_effects_are_made_orthogonal_in_the_order_of_the_formula():
+    data = records()
+    data["z"] = data["x"] ** 2 + np.random.default_rng(9).standard_normal(len(data))
+    spec = spec_of("y ~ x + z + (x + z | g)", data)
+    T = resolve(spec, None).terms[0].T
+    gram = (spec.terms[0].basis @ T).T @ (spec.terms[0].basis @ T)
+    assert np.abs(gram - gram[0, 0] * np.eye(3)).max() < 1e-9 * gram[0, 0]
+    assert np.abs(np.tril(T, -1)).max() == 0.0  # the first effect is what it was, but for its scale
+
+
 def test_where_effects_are_orthogonal_the_default_is_plain_lkj():
     data = records()
     centred = data.assign(x=data["x"] - data["x"].mean())

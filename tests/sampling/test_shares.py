@@ -175,6 +175,14 @@ def test_weights_by_array_mapping_and_function_are_the_same():
         np.testing.assert_allclose(plan.posterior, plans[0].posterior, rtol=1e-12, atol=0.0)
 
 
+def test_weights_multiply_the_posterior_of_equal_weights():
+    w = np.array([0.1, 0.2, 0.3, 0.7])
+    flat, weighted = (
+        plan_shares(_target("y ~ x + (1 | g)", P.VarianceShare(4, weights=given))).posterior for given in (None, w)
+    )
+    np.testing.assert_allclose(weighted, flat * w / (flat @ w), rtol=1e-10, atol=0.0)
+
+
 def test_the_points_may_be_given():
     plan = plan_shares(_target("y ~ x + (1 | g)", P.VarianceShare([0.1, 0.3, 0.9])))
     np.testing.assert_allclose(plan.shares, [[0.1, 0.9], [0.3, 0.7], [0.9, 0.1]], rtol=1e-12, atol=0.0)
