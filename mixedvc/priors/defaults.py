@@ -52,7 +52,7 @@ def orthogonal_effects(term: Term, scale: Float) -> Float | None:
     the basis is orthogonal as it is."""
     diagonal = np.maximum(term.covariance.diagonal(term.positions)[term.codes], 0.0)
     C = orthogonalising(term.basis[:, ::-1], diagonal)
-    return None if C is None else scale[:, None] * C[::-1, ::-1]
+    return None if C is None else scale[:, None] * np.triu(C[::-1, ::-1])
 
 
 def expected_sds(spec: ModelSpec) -> tuple[Float, ...]:
