@@ -110,12 +110,16 @@ def joint_differences(law, replicates, sweeps, seed, data=1):
     their squares and products, and products with the size of the data: bounded, so that means have normal errors.
     """
     kernel, rng = ConjugateKernel(law), np.random.default_rng(seed)
-    reference = np.array([np.append(law.par(rng), law.fixed(rng)) for _ in range(500)])
+
+    def everything(pieces, own, beta):  # parameters, working parameters, fixed effects
+        return np.concatenate([*pieces, *(state["alpha"] for state in own if "alpha" in state), beta])
+
+    reference = np.array([everything(*kernel.start(rng), law.fixed(rng)) for _ in range(500)])
     free = np.ptp(reference, axis=0) > 0.0
     reference = np.sort(reference[:, free], axis=0)
 
-    def statistics(par, beta, y):
-        values = np.append(par, beta)[free]
+    def statistics(values, y):
+        values = values[free]
         u = np.array([np.searchsorted(r, v) / len(r) - 0.5 for r, v in zip(reference.T, values, strict=True)])
         size = np.tanh(0.3 * np.log(np.mean((y - law.spec.X @ law._mean) ** 2)))
         i, j = np.triu_indices(len(u))
@@ -124,15 +128,15 @@ def joint_differences(law, replicates, sweeps, seed, data=1):
     out = []
     for _ in range(replicates):
         pieces, own = kernel.start(rng)
-        par, beta = np.concatenate(pieces), law.fixed(rng)
-        y = law.response(par, beta, rng)
-        before = statistics(par, beta, y)
+        beta = law.fixed(rng)
+        y = law.response(np.concatenate(pieces), beta, rng)
+        before = statistics(everything(pieces, own, beta), y)
         for round_ in range(data):
             if round_:
                 y = law.response(np.concatenate(pieces), beta, rng)
             here, _ = kernel.sweeps(y, pieces, own, sweeps, rng)
             pieces, own, beta = here.pieces, here.own, here.where.beta
-        out.append(statistics(np.concatenate(pieces), beta, y) - before)
+        out.append(statistics(everything(pieces, own, beta), y) - before)
     return np.array(out)
 
 

@@ -1,5 +1,7 @@
 """The conjugate scheme: its parts against closed forms, its engines against each other, states and blocks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -294,6 +296,47 @@ def test_a_prior_without_a_density_to_evaluate_is_sampled_with_its_working_param
     (piece,), state = run(target, 1)
     assert np.isfinite(piece.lp).all()
     assert state["alpha 0"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("given", "structure"),
+    [(pr.ParameterExpanded(1.0, 4.0, 0.3, 2.0), "us"), (pr.LKJ(2.0), "us"), (pr.HalfT(3.0, 1.0), "diag")],
+)
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_effects_that_an_update_moves_take_the_residual_with_them(given, structure, kind):
+    spec = groups(6, 3, True, structure)
+    target = target_of(spec, kind, {"g": given, "residual": pr.InverseGamma(2.0, 1.0)})
+    scheme, rng = plan_conjugate(target, start_of(spec)).scheme(target), np.random.default_rng(3)
+    here = scheme._here(scheme.begin(rng))
+    before = here.where.effects[0].copy()
+    par, own = scheme.updates[0].draw(here.pieces[0], here.own[0], here.where, np.eye(1), rng)
+    assert not np.allclose(here.where.effects[0], before)
+    np.testing.assert_allclose(here.where.e, scheme.engine.left(here.where.beta, here.where.effects), **OBJECTIVE)
+    assert set(own) == set(here.own[0])
+    assert not np.allclose(par, here.pieces[0])
+
+
+def test_the_inner_matrix_of_an_expansion_is_drawn_given_effects_without_their_working_parameters():
+    spec = groups(6, 3, True)
+    px = pr.ParameterExpanded(np.eye(2), 4.0, 0.3, 2.0)
+    target = target_of(spec, "dense", {"g": px, "residual": pr.InverseGamma(2.0, 1.0)})
+    scheme, rng, seen = plan_conjugate(target, start_of(spec)).scheme(target), np.random.default_rng(3), []
+
+    class Recorder:
+        def draw(self, found, rng):
+            seen.append(found)
+            return np.array([[1.0, 0.2], [0.2, 3.0]])
+
+    update = scheme.updates[0]
+    update.expansion = replace(update.expansion, inner=Recorder())
+    here, alpha = scheme._here(scheme.begin(rng)), np.array([2.0, -0.5])
+    eta = here.where.effects[0] / alpha
+    par, own = update.draw(here.pieces[0], {"alpha": alpha}, here.where, np.eye(1), rng)
+    np.testing.assert_allclose(seen[0].S, eta.T @ eta, **OBJECTIVE)
+    assert seen[0].count == 6
+    new = own["alpha"]
+    np.testing.assert_allclose(here.where.effects[0], eta * new, **OBJECTIVE)
+    np.testing.assert_allclose(par, [new[0] ** 2, 0.2 * new[0] * new[1], 3.0 * new[1] ** 2], **OBJECTIVE)
 
 
 def test_held_parameters_stay():
