@@ -317,13 +317,13 @@ class _Blocks:
 def _price_of_many(spec: ModelSpec) -> float | None:
     """Flops of one of many θ: that of the different blocks, whose share is judged by a few of each size."""
     total, c = 5e4, spec.p + 1
+    if np.bincount(spec.families).max() > LARGEST:
+        return None
     for index in block_rows(spec.families):
         b, s = index.shape
         some = index[np.unique(np.linspace(0, b - 1, _LOOKED_AT).astype(np.intp))]
         share = share_that_differs(spec, some)
         different = len(some) * share if share < 0.5 else b * share
-        if s > LARGEST:
-            return None
         total += different * (60.0 * s**3 if s <= SWEPT else 2e4 + 12.0 * s**3)
         total += different * s**2 * (2.0 * c**2 + 2.0 * len(spec.index))
     return total
