@@ -135,9 +135,7 @@ def MCMCglmm(
     if scale is not True:
         raise OptionError("scale= is for phylogenies: give ginverse= a matrix on the scale that is wanted")
     _family(family)
-    for name, flag in (("pr", pr), ("DIC", DIC), ("verbose", verbose)):
-        if not isinstance(flag, (bool, np.bool_)):
-            raise OptionError(f"{name}={flag!r:.40}: True or False is needed")
+    _flags({"pr": pr, "DIC": DIC, "verbose": verbose})
     if scheme not in SCHEMES:
         raise OptionError(f"scheme={scheme!r:.40}: one of {', '.join(map(repr, SCHEMES))}")
     kept = _kept(nitt, burnin, thin)
@@ -151,6 +149,12 @@ def MCMCglmm(
         warnings.filterwarnings("ignore", ".*infinite mass at a variance of zero", IdentifiabilityWarning)  # said above
         fit = _sampled(model, priors, scheme, (nitt, burnin, thin, kept), chains, seed, bool(verbose))
     return MCMCglmmFit(fit, model, nitt, burnin, thin, random, rcov, bool(pr), bool(DIC), priors, orders)
+
+
+def _flags(given: Mapping[str, Any]) -> None:
+    for name, flag in given.items():
+        if not isinstance(flag, (bool, np.bool_)):
+            raise OptionError(f"{name}={flag!r:.40}: True or False is needed")
 
 
 def _family(family: Any) -> None:
