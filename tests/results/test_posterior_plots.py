@@ -9,7 +9,7 @@ from mixedvc.errors import OptionError
 from mixedvc.results import posterior_numbers as pn
 from mixedvc.results.plots.posterior_density import prior_density
 from mixedvc.results.posterior_diagnose_numbers import autocorrelations
-from tests.results.posterior_made import dyestuff, sleepstudy
+from tests.results.posterior_made import dyestuff, sleepstudy, with_draws
 from tests.results.test_posterior_traits import fitted
 from tests.tolerances import IDENTITY, PARAMETER
 
@@ -43,6 +43,11 @@ def test_ranks_of_a_chain_that_lies_high_leave_the_band(fit):
     panel = fit.plot_rank("Residual")
     counts = [patch.get_data().values for patch in panel.patches if hasattr(patch, "get_data")]
     assert len(counts) == 4 and all(c.sum() == 300 for c in counts)
+    par = fit.draws.par.copy()
+    par[2, :, 3] += 1e4  # above all others: this chain alone has the last quarter of the ranks
+    high = with_draws(fit, par).plot_rank("Residual")
+    counts = [patch.get_data().values for patch in high.patches if hasattr(patch, "get_data")]
+    assert counts[2][-5:].sum() == 300 and counts[0][-5:].sum() == 0
     one = dyestuff(chains=1, count=100)
     with pytest.raises(OptionError, match="one: chains=4"):
         one.plot_rank()
