@@ -127,9 +127,9 @@ ax = bayes.plot_rank()
 # %% [markdown]
 # ## What the prior does
 #
-# Priors are small objects, given by the name of a term; one alone stands for all. By default the standard deviation of each
-# component has a half-t prior as wide as the data, which says very little. MCMCglmm's scripts often use `V = 1,
-# nu = 0.002`, an inverse gamma that is vague about the logarithm of a variance and puts a spike at zero;
+# Priors are small objects, given by the name of a term; one alone stands for all. By default the standard deviation
+# of each component has a half-t prior as wide as the data, which says very little. MCMCglmm's scripts often use
+# `V = 1, nu = 0.002`, an inverse gamma that is vague about the logarithm of a variance and puts a spike at zero;
 # parameter-expanded priors mend that. A geneticist may rather say something about heritability: `VarianceShare` is a
 # discrete prior on the shares of the variance, whatever its scale.
 
@@ -202,12 +202,13 @@ print(bayes.predict(unweighed, interval="prediction", new_levels="conditional").
 # %% [markdown]
 # ## Real data: metabolites of a plant
 #
-# 162 inbred lines of *Arabidopsis* with 117 markers (Keurentjes et al. 2006; see `data/README.md`). The markers make the
-# covariance of the lines. One metabolite first: how much of it is in the markers?
+# 162 inbred lines of *Arabidopsis* with 117 markers (Keurentjes et al. 2006; see `data/README.md`). The markers make
+# the covariance of the lines. One metabolite first: how much of it is in the markers?
 
 # %%
-lines = mv.load_data("multitrait").rename(columns={"X3.Butenyl": "butenyl", "Quercetin.deoxyhexosyl.hexoside": "quercetin"})
-lines = np.log(lines.set_index("line")[["butenyl", "quercetin"]]).reset_index()
+names = {"X3.Butenyl": "butenyl", "Quercetin.deoxyhexosyl.hexoside": "quercetin"}
+lines = mv.load_data("multitrait").rename(columns=names).set_index("line")
+lines = np.log(lines[["butenyl", "quercetin"]]).dropna().reset_index()
 markers = mv.load_data("multitrait_markers").set_index("line")
 K = {"K": mv.Features(markers.fillna(markers.mean()))}
 
@@ -223,10 +224,8 @@ print(by_draws.heritability("line"))
 
 # %%
 both = "cbind(butenyl, quercetin) ~ 1 + (1 | line:K)"
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # lines without a record
-    pair_reml = mv.fit(both, lines, cov=K)
-    pair = mv.fit(both, lines, cov=K, method="gibbs", seed=4)
+pair_reml = mv.fit(both, lines, cov=K)
+pair = mv.fit(both, lines, cov=K, method="gibbs", seed=4)
 print(pair_reml.correlations("line", interval="profile").round(3).to_string(index=False))
 print(pair.correlations("line").round(3).to_string(index=False))
 

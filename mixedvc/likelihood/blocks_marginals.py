@@ -15,6 +15,7 @@ from ..design.spec import ModelSpec
 from ..linalg import dense as la
 from ..linalg.products import product
 from ..linalg.small_stacks import spd_inverse_each
+from ..linalg.stacks import stacked_cholesky
 from .covariance_blocks import blocks_at
 from .gaussian import Frame
 from .marginals import Marginals, normal_equations
@@ -128,7 +129,7 @@ def _inverted(kind: Kind, thetas: Float) -> tuple[Float, Float, NDArray[np.bool_
         inverse, logs, good = spd_inverse_each(np.ascontiguousarray(V.transpose(1, 2, 0)))
         inverse = np.ascontiguousarray(inverse.transpose(2, 0, 1))
     else:
-        L, good = la.stacked_cholesky(V)
+        L, good = stacked_cholesky(V)
         logs = 2.0 * np.log(np.einsum("kii->ki", L)).sum(axis=1)
         inverse = la.stacked_inverse(np.where(good[:, None, None], V, np.eye(s)))
     return inverse.reshape(K, u * s * s), logs.reshape(K, u), np.asarray(good.reshape(K, u).all(axis=1))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..linalg import dense as la
+from ..linalg.stacks import stacked_cholesky, stacked_triangular_inverse
 from .base import Likelihood
 from .rows import LOG_2PI, Rows
 
@@ -114,8 +115,8 @@ class Normals:
 
 def normal_equations(M: Float, c: Float) -> Normals:
     """From QᵀV⁻¹Q (K, p, p) and QᵀV⁻¹y (K, p)."""
-    L, there = la.stacked_cholesky(M)
-    inverse = la.stacked_lower_inverse(L)
+    L, there = stacked_cholesky(M)
+    inverse = stacked_triangular_inverse(L)
     half = np.einsum("kij,kj->ki", inverse, c)
     b = np.einsum("kij,ki->kj", inverse, half)
     logdet = 2.0 * np.log(np.einsum("kii->ki", L)).sum(axis=1)

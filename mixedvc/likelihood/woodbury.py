@@ -141,7 +141,7 @@ def _price(spec: ModelSpec, outline: Outline) -> Cost:
     size = outline.squeezed or outline.records.n
     cells, width = float(size * t), outline.columns + spec.p + t
     groups = np.bincount(outline.groups).astype(np.float64)
-    kernel = 12.0 * float((groups**3).sum() if outline.by_groups else size**3)
+    kernel = 18.0 * float((groups**3).sum() if outline.by_groups else size**3)
     if outline.kernel is None:
         kernel = 0.0
     if outline.squeezed:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..linalg import dense as la
 from ..linalg.memory import available_bytes
 from ..linalg.products import product
+from ..linalg.stacks import stacked_cholesky, stacked_triangular_inverse
 from .eigen_nodes import Nodes, nodes_of
 from .marginals import Marginals, Normals
 from .woodbury_frame import WoodburyFrame
@@ -113,7 +114,7 @@ def _some(frame: WoodburyFrame, tables: Tables, thetas: Float, reml: bool) -> Ma
     logs = 2.0 * np.log(pivots)
     tail = A[:, order:, order:].transpose(0, 2, 1)
     tail = np.where(there[:, None, None], np.tril(tail), np.eye(p + 1))
-    inverse = la.stacked_lower_inverse(tail[:, :p, :p])
+    inverse = stacked_triangular_inverse(tail[:, :p, :p])
     b = np.einsum("kij,ki->kj", inverse, tail[:, p, :p])
     found = Normals(inverse, b, np.zeros(len(b)), logs[:, order : order + p].sum(axis=1), there)
     logdet = diagonal.logdet + logs[:, :order].sum(axis=1)
@@ -126,7 +127,7 @@ def _unlifted(frame: WoodburyFrame, sigmas: list[Float], found: Normals, out: Ma
     assert frame.outline.kernel is not None
     C = np.einsum("kij,kil->kjl", found.inverse, found.inverse)
     C = C - frame.lift.fixed(sigmas[frame.outline.kernel], frame.fixed.B)
-    L, good = la.stacked_cholesky(np.where(found.there[:, None, None], C, np.eye(C.shape[1])))
+    L, good = stacked_cholesky(np.where(found.there[:, None, None], C, np.eye(C.shape[1])))
     root = la.solve_triangular(frame.rows.R, L.transpose(1, 0, 2).reshape(C.shape[1], -1), lower=False)
     root = root.reshape(C.shape[1], len(C), -1).transpose(1, 0, 2)
     return Marginals(np.where(good, out.loglik, -np.inf), out.beta, root)
@@ -186,9 +187,9 @@ def _diagonal(frame: WoodburyFrame, sigmas: list[Float], thetas: Float) -> Diago
     T, of_G, of_R = np.ones((len(R), 1, 1)), G[:, :, 0], R[:, :, 0]
     logdet, there = np.zeros(len(R)), np.isfinite(thetas).all(axis=1)
     if t > 1:
-        M, good = la.stacked_cholesky(float(d.mean()) * G + R)
+        M, good = stacked_cholesky(float(d.mean()) * G + R)
         there = there & good
-        inverse = la.stacked_lower_inverse(M)
+        inverse = stacked_triangular_inverse(M)
         turned = inverse @ np.where(there[:, None, None], G, 0.0) @ inverse.transpose(0, 2, 1)
         vectors = la.small_eigh(0.5 * (turned + turned.transpose(0, 2, 1)))[1]
         T = vectors.transpose(0, 2, 1) @ inverse

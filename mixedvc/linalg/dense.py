@@ -179,30 +179,6 @@ def small_solve(A: Float, B: Float) -> Float:
         raise NotPositiveDefinite(0) from None
 
 
-def stacked_cholesky(A: Float) -> tuple[Float, NDArray[np.bool_]]:
-    """Lower Cholesky factors of a stack (K, k, k), and which exist; the others are identities."""
-    try:
-        return np.asarray(np.linalg.cholesky(A), dtype=np.float64), np.ones(len(A), dtype=bool)
-    except np.linalg.LinAlgError:
-        out, there = np.tile(np.eye(A.shape[-1]), (len(A), 1, 1)), np.zeros(len(A), dtype=bool)
-        for i, one in enumerate(A):
-            try:
-                out[i], there[i] = np.linalg.cholesky(one), True
-            except np.linalg.LinAlgError:
-                continue
-        return out, there
-
-
-def stacked_lower_inverse(L: Float) -> Float:
-    """Inverses of a stack of small lower triangular matrices (K, k, k) of positive diagonal, row by row."""
-    out = np.zeros_like(L)
-    for i in range(L.shape[-1]):
-        out[:, i, i] = 1.0 / L[:, i, i]
-        if i:
-            out[:, i, :i] = -np.einsum("kj,kjl->kl", L[:, i, :i], out[:, :i, :i]) * out[:, i, i, None]
-    return out
-
-
 def factor_each(A: Float) -> NDArray[np.bool_]:
     """Cholesky factors of a stack (K, n, n) of larger matrices in place, and which exist.
 

@@ -6,15 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
+_FEW = 8  # rows above which LAPACK is faster
 
 
 def stacked_cholesky(A: Float) -> tuple[Float, NDArray[np.bool_]]:
     """Lower factors L (K, k, k) of A (K, k, k), and which of the K are positive definite (the others: identity).
 
-    One loop over the k² / 2 entries, each for all K: for k of a few this is faster than LAPACK matrix by matrix, and
-    one indefinite matrix does not spoil the rest.
+    One loop over the k columns, each for all K: for k of a few this is faster than LAPACK matrix by matrix, and one
+    indefinite matrix does not spoil the rest.
     """
     K, k = A.shape[0], A.shape[1]
+    if k > _FEW:
+        return _matrix_by_matrix(A)
     L = np.zeros_like(A)
     good = np.ones(K, dtype=bool)
     for j in range(k):
@@ -40,3 +43,16 @@ def stacked_triangular_inverse(L: Float) -> Float:
         if j:
             out[:, j, :j] = -own[:, None] * np.einsum("ni,nib->nb", L[:, j, :j], out[:, :j, :j])
     return out
+
+
+def _matrix_by_matrix(A: Float) -> tuple[Float, NDArray[np.bool_]]:
+    try:
+        return np.asarray(np.linalg.cholesky(A), dtype=np.float64), np.ones(len(A), dtype=bool)
+    except np.linalg.LinAlgError:
+        out, there = np.tile(np.eye(A.shape[-1]), (len(A), 1, 1)), np.zeros(len(A), dtype=bool)
+        for i, one in enumerate(A):
+            try:
+                out[i], there[i] = np.linalg.cholesky(one), True
+            except np.linalg.LinAlgError:
+                continue
+        return out, there

@@ -20,7 +20,7 @@ from .target import Evaluated, Target, joined
 
 Float = NDArray[np.float64]
 PROPOSALS = ("independence", "slice")
-CHEAP = 12  # free parameters up to which the collapsed sampler is the better one
+CHEAP = 30  # free parameters up to which the collapsed sampler was the better one (docs/architecture.md)
 _JUMPS = 0.02  # acceptance below which proposals are not worth their evaluation
 _FIRST = np.zeros(1, dtype=np.intp)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..design.spec import ModelSpec, Term
+from ..linalg.dense import NotPositiveDefinite
 from ..structures.base import entries_of
 
 Float = NDArray[Any]
@@ -72,8 +73,12 @@ class Brute:
         return out
 
     def at(self, theta: Float) -> BruteEvaluation:
-        """The model at θ."""
-        return BruteEvaluation(self, np.array(theta, dtype=float))
+        """The model at θ; raises NotPositiveDefinite where V has a negative eigenvalue."""
+        at = BruteEvaluation(self, np.array(theta, dtype=float))
+        eigenvalues = np.linalg.eigvalsh(at.V)
+        if eigenvalues[0] < -1e-10 * np.abs(eigenvalues).max():
+            raise NotPositiveDefinite(1)
+        return at
 
     def moments(self) -> tuple[Float, Float]:
         """S_jk = tr(M V_j M V_k) and q_j = yᵀ M V_j M y with M = I − X(XᵀX)⁻¹Xᵀ formed explicitly.

@@ -11,6 +11,7 @@ from mixedvc.likelihood.eigen_nodes import nodes_of, number_of_nodes
 from mixedvc.likelihood.marginals import marginals, marginals_one_by_one
 from mixedvc.linalg import dense as la
 from mixedvc.linalg.small_stacks import spd_inverse_each
+from mixedvc.linalg.stacks import stacked_cholesky, stacked_triangular_inverse
 from mixedvc.testing import assemble, thetas
 
 from ..tolerances import IDENTITY
@@ -316,18 +317,19 @@ def test_what_a_theta_gives_does_not_depend_on_its_neighbours(name):
 # ---- small matrices ----------------------------------------------------------------------------------------
 
 
-def test_stacks_of_small_matrices_are_factored_and_those_that_have_no_factor_named():
-    A = RNG.standard_normal((7, 4, 4))
-    S = A @ A.transpose(0, 2, 1) + 0.1 * np.eye(4)
-    S[3] = np.diag([1.0, 2.0, -1.0, 1.0])
-    L, there = la.stacked_cholesky(S)
+@pytest.mark.parametrize("k", [1, 4, 12])
+def test_stacks_of_matrices_are_factored_and_those_that_have_no_factor_named(k):
+    A = RNG.standard_normal((7, k, k))
+    S = A @ A.transpose(0, 2, 1) + 0.1 * np.eye(k)
+    S[3] = np.diag([-1.0 if i == k // 2 else 1.0 + i for i in range(k)])
+    L, there = stacked_cholesky(S)
     assert list(np.flatnonzero(~there)) == [3]
     np.testing.assert_allclose(L[there] @ L[there].transpose(0, 2, 1), S[there], **IDENTITY)
-    np.testing.assert_allclose(la.stacked_lower_inverse(L) @ L, np.tile(np.eye(4), (7, 1, 1)), atol=1e-12)
+    np.testing.assert_allclose(stacked_triangular_inverse(L) @ L, np.tile(np.eye(k), (7, 1, 1)), atol=1e-12)
     inverse, logdet, good = spd_inverse_each(np.ascontiguousarray(S.transpose(1, 2, 0)))
     np.testing.assert_array_equal(good, there)
     np.testing.assert_allclose(
-        inverse[:, :, good].transpose(2, 0, 1) @ S[good], np.tile(np.eye(4), (6, 1, 1)), atol=1e-9
+        inverse[:, :, good].transpose(2, 0, 1) @ S[good], np.tile(np.eye(k), (6, 1, 1)), atol=1e-9
     )
     np.testing.assert_allclose(logdet[good], np.linalg.slogdet(S[good])[1], rtol=1e-10)
     U = S.copy()

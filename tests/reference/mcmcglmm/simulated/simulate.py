@@ -13,7 +13,7 @@ def main() -> None:
     founders = [f"f{i}" for i in range(60)]
     first = [f"a{i}" for i in range(240)]
     second = [f"b{i}" for i in range(160)]
-    sire, dam = {f: None for f in founders}, {f: None for f in founders}
+    sire, dam = dict.fromkeys(founders), dict.fromkeys(founders)
     for i, name in enumerate(first):
         dam[name] = founders[20 + i // 6]
         sire[name] = founders[(i // 12) % 20]
