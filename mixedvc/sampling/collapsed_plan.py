@@ -23,6 +23,7 @@ Float = NDArray[np.float64]
 LEAST_EFFICIENCY = 0.08  # of independence chains, below which slice sampling does as well
 _PLENTY, _FEWER = 0.65, 0.96  # efficiency that is enough, and what a dimension takes of it
 _BATCHES, _CHECKS, _WALKERS, _POINTS = 5, 4, 6, 1200
+_GUARD = 0.1  # share of a proposal along ridges (a defensive mixture: Hesterberg 1995, Technometrics 37:185)
 _POWER = 0.5  # of the density that the tails of a proposal are for
 PILOT_SECONDS, BLOCK_SECONDS = 20.0, 2.0
 
@@ -102,20 +103,23 @@ def explore(
     size = _effort(target)
     pilot, work = Pilot(target), Work()
     log = pilot.add(proposal, size, rng)
+    guard = _along(mode.ridges(target, z, lp, count, 4 * size), scale)
+    if guard is not None:
+        pilot.add(guard, size, rng)
     plenty, last = _PLENTY * _FEWER**target.d, 0.0
     for batch in range(_BATCHES):
         now = expected_efficiency(log)
         if batch and pareto_k(log) < 0.5 and (now > plenty or 0.05 < now < 1.15 * last):
             break
         last = now
-        proposal = _learnt(pilot.cloud(), proposal, rng)
+        proposal = _learnt(pilot.cloud(), proposal, guard, rng)
         log = pilot.add(proposal, size, rng)
     kept, best, judged = proposal, -np.inf, log
     for _ in range(_CHECKS):
         walked = _walk(pilot, proposal, size, rng, work)
         there = expected_efficiency(log, walked[1] - proposal.logpdf(walked[0]))
         efficiency = min(expected_efficiency(log), there)
-        learnt = _learnt(pilot.cloud().beside(*walked), proposal, rng)
+        learnt = _learnt(pilot.cloud().beside(*walked), proposal, guard, rng)
         before = best
         if efficiency > best:
             best, kept, judged = efficiency, learnt, log
@@ -140,21 +144,40 @@ def _single(centre: Float, scale: Float) -> Proposal:
     return one_component(centre, covariance_root(scale), 5.0)
 
 
+def _along(ridges: list[tuple[int, Float]], scale: Float) -> Proposal | None:
+    """Components at points of ridges, a step of them long, across as wide as the mode; None where there are none."""
+    if not ridges:
+        return None
+    roots = []
+    for i, _ in ridges:
+        S = 1.5 * scale
+        S[i], S[:, i] = 0.0, 0.0
+        S[i, i] = mode.RIDGE_STEP**2
+        roots.append(covariance_root(S))
+    points = np.stack([z for _, z in ridges])
+    G = len(points)
+    return Proposal(np.full(G, 1.0 / G), points, np.stack(roots), np.full(G, 5.0))
+
+
 def _effort(target: Target) -> int:
     """Points of a pilot batch: more where an evaluation is cheap."""
     d = target.d
     return int(np.clip(PILOT_SECONDS / target.seconds / 8.0, 50 + 10 * d, min(100 + 100 * d, 300 + 60 * d)))
 
 
-def _learnt(cloud: Cloud, before: Proposal, rng: np.random.Generator) -> Proposal:
-    """Fitted to the cloud, with tails fitted to a power of the density: wider, and wider where the tails are long."""
+def _learnt(cloud: Cloud, before: Proposal, guard: Proposal | None, rng: np.random.Generator) -> Proposal:
+    """Fitted to the cloud, with tails fitted to a power of the density: wider, and wider where the tails are long.
+
+    `guard` keeps its share, whatever the points say.
+    """
     d = cloud.z.shape[1]
     if len(cloud.z) < d + 2:
         return before
     most = 6 if d <= 6 else 3 if d <= 12 else 1
     body = fitted(*resampled(cloud.z, cloud.weights, _POINTS, rng), before, most, rng)
     wide = fitted(*resampled(cloud.z, cloud.tempered(_POWER), _POINTS, rng), before, 1, rng)
-    return body.with_tails(wide)
+    whole = body.with_tails(wide)
+    return whole if guard is None else whole.beside(guard, _GUARD)
 
 
 def _walk(pilot: Pilot, proposal: Proposal, size: int, rng: np.random.Generator, work: Work) -> tuple[Float, Float]:

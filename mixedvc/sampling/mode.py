@@ -17,6 +17,9 @@ from .target import Target
 
 Float = NDArray[np.float64]
 _LONGEST = 2.0  # step in z: a factor of e² in an sd
+RIDGE_STEP = 0.6
+_DOWN = -3.0  # a size of a thousandth of its unit
+_NEGLIGIBLE = 7.0  # of log density below the mode
 _GAIN = 1e-3  # of log density, below which the mode is near enough
 
 
@@ -51,10 +54,12 @@ def gradient(target: Target, z: Float, count: Counter) -> tuple[float, Float]:
     return lp, slope / (2.0 * h)
 
 
-def climb(target: Target, start: Float, count: Counter, steps: int = 100) -> tuple[Float, float, Float]:
-    """A mode, its lp and the inverse curvature that the steps have learnt (d, d)."""
+def climb(
+    target: Target, start: Float, count: Counter, steps: int = 100, held: int | None = None
+) -> tuple[Float, float, Float]:
+    """A mode, its lp and the inverse curvature that the steps have learnt (d, d); coordinate `held` stays."""
     z, d = np.array(start), target.d
-    lp, slope = gradient(target, z, count)
+    lp, slope = _gradient(target, z, count, held)
     if not np.isfinite(lp):
         raise ConvergenceError("the posterior has no density where the restricted likelihood has its maximum")
     H, first = np.eye(d), True
@@ -65,7 +70,7 @@ def climb(target: Target, start: Float, count: Counter, steps: int = 100) -> tup
         if step @ slope <= 0.0:
             H, step = np.eye(d), slope
         step = step * min(1.0, _LONGEST / max(float(np.abs(step).max()), 1e-300))
-        found = _backtrack(target, z, lp, slope, step, count)
+        found = _backtrack(target, z, lp, slope, step, count, held)
         if found is None:
             if first:
                 break
@@ -86,16 +91,48 @@ def climb(target: Target, start: Float, count: Counter, steps: int = 100) -> tup
     return z, lp, H
 
 
+def _gradient(target: Target, z: Float, count: Counter, held: int | None) -> tuple[float, Float]:
+    lp, slope = gradient(target, z, count)
+    if held is not None:
+        slope[held] = 0.0
+    return lp, slope
+
+
 def _backtrack(
-    target: Target, z: Float, lp: float, slope: Float, step: Float, count: Counter
+    target: Target, z: Float, lp: float, slope: Float, step: Float, count: Counter, held: int | None
 ) -> tuple[Float, tuple[float, Float]] | None:
-    """The step, halved until it raises lp enough."""
+    """The step, shortened until it raises lp enough."""
     for _ in range(12):
-        new = gradient(target, z + step, count)
+        new = _gradient(target, z + step, count, held)
         if np.isfinite(new[0]) and new[0] >= lp + 1e-4 * float(slope @ step):
             return z + step, new
         step = 0.4 * step
     return None
+
+
+def ridges(target: Target, z: Float, lp: float, count: Counter, most: int) -> list[tuple[int, Float]]:
+    """Points (d,) beside the mode, one coordinate lowered step by step, the others at their best, that may have mass.
+
+    A variance near zero is a coordinate far down: where the likelihood does not fall towards it, the posterior has a
+    ridge there that a proposal around the mode misses.  With each point the coordinate that was lowered.
+
+    Parameters
+    ----------
+    most : int
+        Evaluations after which no other coordinate is tried.
+    """
+    found, before = [], count.evaluations
+    for i in range(target.d):
+        here = z.copy()
+        while here[i] > _DOWN and count.evaluations - before < most:
+            here[i] -= RIDGE_STEP
+            if not np.isfinite(gradient(target, here, count)[0]):
+                break
+            here, top, _ = climb(target, here, count, steps=5, held=i)
+            if top < lp - _NEGLIGIBLE:
+                break
+            found.append((i, here.copy()))
+    return found
 
 
 def curvature(target: Target, z: Float, count: Counter, h: float = 0.05) -> Float:

@@ -81,6 +81,15 @@ class Proposal:
             np.concatenate([self.dfs, tails.dfs, [_FAR_DF]]),
         )
 
+    def beside(self, other: Proposal, share: float) -> Proposal:
+        """A mixture of this one and a `share` of another."""
+        return Proposal(
+            np.concatenate([(1.0 - share) * self.weights, share * other.weights]),
+            np.vstack([self.means, other.means]),
+            np.concatenate([self.roots, other.roots]),
+            np.concatenate([self.dfs, other.dfs]),
+        )
+
     def moments(self) -> tuple[Float, Float]:
         """Mean (d,) and the scale matrices' covariance (d, d) of the whole."""
         mean = self.weights @ self.means

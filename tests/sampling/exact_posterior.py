@@ -28,10 +28,10 @@ class Exact:
     cov: Float
 
     def quantile(self, values: Float, level: float) -> float:
-        """Of a function of (a, b), `values` (G,) on the grid, whose mass lies between grid points."""
-        order = np.argsort(values)
-        cdf = np.cumsum(self.weight[order]) - 0.5 * self.weight[order]
-        return float(np.interp(level, cdf, values[order]))
+        """Of a positive function of (a, b), `values` (G,) on the grid; the mass of a cell lies evenly in its logarithm."""
+        where, group = np.unique(np.log(values), return_inverse=True)  # a and b take each value on a line of the grid
+        mass = np.bincount(group, self.weight)
+        return float(np.exp(np.interp(level, np.cumsum(mass) - 0.5 * mass, where)))
 
     def beta_quantile(self, j: int, level: float) -> float:
         """Of coefficient j: a mixture of normal distributions."""
