@@ -28,7 +28,7 @@ class Exact:
     cov: Float
 
     def quantile(self, values: Float, level: float) -> float:
-        """Of a positive function of (a, b), `values` (G,) on the grid; the mass of a cell lies evenly in its logarithm."""
+        """Of a positive function of (a, b), `values` (G,) on the grid; a cell is even in its logarithm."""
         where, group = np.unique(np.log(values), return_inverse=True)  # a and b take each value on a line of the grid
         mass = np.bincount(group, self.weight)
         return float(np.exp(np.interp(level, np.cumsum(mass) - 0.5 * mass, where)))
