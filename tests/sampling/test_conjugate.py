@@ -19,11 +19,14 @@ from mixedvc.sampling.base import block_rng
 from mixedvc.sampling.conjugate import ConjugatePlan, plan_conjugate
 from mixedvc.sampling.conjugate_engines import Rotated, Rows, SparseRows, engine_of
 from mixedvc.sampling.conjugate_expanded import expansion_of
+from mixedvc.sampling.conjugate_sliced import _Density
 from mixedvc.sampling.conjugate_slices import slice_coordinates
+from mixedvc.sampling.coordinates import Spherical
 from mixedvc.sampling.effects_sources import effect_source
 from mixedvc.sampling.expanded import Regression
 from mixedvc.sampling.quadratic import RecordScatter, Scatter
 from mixedvc.sampling.target import Target
+from mixedvc.structures.us import Unstructured
 from mixedvc.testing import assemble, problems, thetas
 
 from ..tolerances import IDENTITY, OBJECTIVE
@@ -222,6 +225,25 @@ def test_slices_leave_a_law_of_two_coordinates_as_it_is():
         differences = moment(out[:, 2:]) - moment(out[:, :2])
         assert np.abs(differences.mean(axis=0) / differences.std(axis=0) * np.sqrt(len(out))).max() < 4.5
     assert np.abs(np.corrcoef(out[:, 0], out[:, 2])[0, 1]) < 0.8
+
+
+@pytest.mark.parametrize("count", [5, 9])
+def test_proposals_of_a_whole_matrix_leave_its_exact_law_as_it_is(count):
+    """Σ | S, count is inverse Wishart under such a prior: ½ log|Σ| of draws of it, before and after a proposal."""
+    structure, S = Unstructured(2), np.array([[4.0, 1.0], [1.0, 2.0]])
+    prior = pr.InverseWishart(V=[[1.0, 0.3], [0.3, 0.5]], nu=4.0).bind(structure, "g")
+    density = _Density(prior, Spherical(structure, np.eye(2)))
+    rng, found, size = np.random.default_rng(4), Scatter(S, count), []
+    for _ in range(6000):
+        before, _ = prior.update(S, count, np.empty(0), rng)
+        z = density.coordinates.z(before[None])[0]
+        after = density.coordinates.par(density.proposed(z, found, rng)[None])[0]
+        size.append([np.log(p[0] * p[2] - p[1] ** 2) for p in (before, after)] + [before[1] ** 2, after[1] ** 2])
+    size = np.array(size)
+    for a, b in (size[:, :2].T, size[:, 2:].T):
+        moved = b - a
+        assert (moved != 0.0).mean() > 0.3
+        assert abs(moved.mean()) < 4.5 * moved.std() / np.sqrt(len(moved))
 
 
 # ---- the chain ---------------------------------------------------------------------------------------------
