@@ -23,7 +23,7 @@ Float = NDArray[np.float64]
 LEAST_EFFICIENCY = 0.08  # of independence chains, below which slice sampling does as well
 _PLENTY, _FEWER = 0.65, 0.96  # efficiency that is enough, and what a dimension takes of it
 _BATCHES, _CHECKS, _WALKERS, _POINTS = 5, 4, 6, 1200
-_GUARD = 0.1  # share of a proposal along ridges (a defensive mixture: Hesterberg 1995, Technometrics 37:185)
+_GUARD = 0.1, 0.3  # most, and over d: share of a proposal along ridges (defensive mixture: Hesterberg 1995)
 _POWER = 0.5  # of the density that the tails of a proposal are for
 PILOT_SECONDS, BLOCK_SECONDS = 20.0, 2.0
 
@@ -177,7 +177,7 @@ def _learnt(cloud: Cloud, before: Proposal, guard: Proposal | None, rng: np.rand
     body = fitted(*resampled(cloud.z, cloud.weights, _POINTS, rng), before, most, rng)
     wide = fitted(*resampled(cloud.z, cloud.tempered(_POWER), _POINTS, rng), before, 1, rng)
     whole = body.with_tails(wide)
-    return whole if guard is None else whole.beside(guard, _GUARD)
+    return whole if guard is None else whole.beside(guard, min(_GUARD[0], _GUARD[1] / d))
 
 
 def _walk(pilot: Pilot, proposal: Proposal, size: int, rng: np.random.Generator, work: Work) -> tuple[Float, Float]:
