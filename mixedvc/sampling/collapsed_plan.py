@@ -96,7 +96,7 @@ def explore(
 ) -> Found:
     """From parameters (n_par,), perhaps on the boundary, to a proposal."""
     count = mode.Counter()
-    z, lp, _ = mode.climb(target, target.z(target.inside(start)[None, :])[0], count)
+    z, lp = mode.climb(target, target.z(target.inside(start)[None, :])[0], count)
     centre, axes = mode.spread(target, z, lp, count)
     scale = axes @ axes.T
     proposal = _single(centre, 1.2 * scale).with_tails(_single(centre, 3.0 * scale))

@@ -56,8 +56,8 @@ def gradient(target: Target, z: Float, count: Counter) -> tuple[float, Float]:
 
 def climb(
     target: Target, start: Float, count: Counter, steps: int = 100, held: int | None = None
-) -> tuple[Float, float, Float]:
-    """A mode, its lp and the inverse curvature that the steps have learnt (d, d); coordinate `held` stays."""
+) -> tuple[Float, float]:
+    """A mode and its lp; coordinate `held` stays."""
     z, d = np.array(start), target.d
     lp, slope = _gradient(target, z, count, held)
     if not np.isfinite(lp):
@@ -88,7 +88,7 @@ def climb(
         first = False
         if gain < _GAIN and 0.5 * abs(slope @ H @ slope) < _GAIN:
             break
-    return z, lp, H
+    return z, lp
 
 
 def _gradient(target: Target, z: Float, count: Counter, held: int | None) -> tuple[float, Float]:
@@ -128,7 +128,7 @@ def ridges(target: Target, z: Float, lp: float, count: Counter, most: int) -> li
             here[i] -= RIDGE_STEP
             if not np.isfinite(gradient(target, here, count)[0]):
                 break
-            here, top, _ = climb(target, here, count, steps=5, held=i)
+            here, top = climb(target, here, count, steps=5, held=i)
             if top < lp - _NEGLIGIBLE:
                 break
             found.append((i, here.copy()))
